@@ -1,0 +1,1 @@
+//! Every builtin, function and map function: one declaration each.

@@ -1,0 +1,1 @@
+//! From one syntax tree to another: what is decided before anything has a type.

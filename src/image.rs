@@ -1,0 +1,320 @@
+//! What leaves the compiler: a BPF ELF object and a manifest that says how to load, attach and read it. The
+//! runtime needs nothing else, so an image that was written to a file runs without the compiler.
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostics::Span;
+use crate::types::{Layouts, Type};
+
+/// A compiled script.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Image {
+    pub elf: Vec<u8>,
+    pub manifest: Manifest,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    pub programs: Vec<Program>,
+    /// By [`MapId`]: the script's maps, in order of first use.
+    pub maps: Vec<Map>,
+    /// By [`EventId`].
+    pub events: Vec<Event>,
+    /// By [`StringId`]: formats of `strftime` and the like.
+    pub strings: Vec<String>,
+    /// By the number that [`Type::ProbeName`] holds.
+    pub probe_names: Vec<String>,
+    /// The structs and enums that the types here name.
+    pub layouts: Layouts,
+    /// Which of [`Global`] the object has, as 64-bit variables in `.rodata` called by [`Global::symbol`].
+    pub globals: Vec<Global>,
+    /// The stack maps of the object: one for each depth used.
+    pub stack_limits: Vec<u32>,
+    /// Whether there is a ring buffer ([`RING_BUFFER`]) and how large the script makes one want it.
+    pub ring: Option<Ring>,
+    /// The size of a slot of [`SCRATCH`], which has `slots` times the number of CPUs of them; 0 for none.
+    pub scratch_size: u32,
+    pub scratch_slots: u32,
+}
+
+/// Names of the maps that the compiler itself makes. All others are the script's.
+pub const RING_BUFFER: &str = "events";
+/// Memory for what the stack cannot hold: an array of `slots * cpus` areas.
+pub const SCRATCH: &str = "scratch";
+/// An array of `u64`: see [`Counter`] for the first ones, then for each script map in order how many updates it
+/// refused since it was full.
+pub const COUNTERS: &str = "counters";
+/// `stacks_<limit>`: a hash from a stack's 64-bit id to its `limit` frames (`u64` each).
+pub const STACKS_PREFIX: &str = "stacks_";
+
+/// Places in [`COUNTERS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// Records that the ring buffer had no room for.
+    LostEvents = 0,
+    /// Runs that found their scratch memory in use.
+    MissedRuns = 1,
+    /// Stacks that the stack map had no room for.
+    LostStacks = 2,
+    /// The first of the script's maps.
+    Maps = 8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ring {
+    /// Only a few events: `exit()`, prints from `interval`.
+    Small,
+    /// Events at the rate of what is traced.
+    Large,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MapId(pub u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventId(pub u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StringId(pub u32);
+
+/// A map of the script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Map {
+    /// With the `@`: `@`, `@start`.
+    pub name: String,
+    /// Its name in the object: a C identifier.
+    pub symbol: String,
+    pub kind: MapKind,
+    /// `None` for a map without keys. Several keys are a tuple.
+    pub key: Option<Type>,
+    /// For a map whose value is never set (`@x` only read): an integer.
+    pub value: Type,
+    /// 1 for a map without keys.
+    pub max_entries: u32,
+}
+
+/// The kernel's map types that scripts use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MapKind {
+    /// One entry, for a map without keys.
+    Array,
+    PerCpuArray,
+    Hash,
+    LruHash,
+    PerCpuHash,
+    LruPerCpuHash,
+}
+
+impl MapKind {
+    pub fn per_cpu(self) -> bool {
+        matches!(self, MapKind::PerCpuArray | MapKind::PerCpuHash | MapKind::LruPerCpuHash)
+    }
+}
+
+/// A 64-bit number that is known when the program is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Global {
+    /// `CLOCK_MONOTONIC` (what `bpf_ktime_get_ns` reads) at the start, for `elapsed`.
+    StartTime,
+    /// The child's pid (`-c`), or 0.
+    ChildPid,
+    /// The pid given with `-p`, or the child's, or 0.
+    TargetPid,
+    /// How many CPUs can run: `ncpus`.
+    Cpus,
+    /// The device and inode of the loader's pid namespace, 0 if it is the initial one.
+    PidNamespaceDevice,
+    PidNamespaceInode,
+}
+
+impl Global {
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Global::StartTime => "start_time",
+            Global::ChildPid => "child_pid",
+            Global::TargetPid => "target_pid",
+            Global::Cpus => "cpus",
+            Global::PidNamespaceDevice => "pidns_dev",
+            Global::PidNamespaceInode => "pidns_ino",
+        }
+    }
+}
+
+/// A BPF program and where it goes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Program {
+    /// The function's name in the object.
+    pub name: String,
+    pub attach: Vec<Attach>,
+    /// For messages.
+    pub span: Span,
+}
+
+/// One place to attach to, or several that one kernel call takes together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// The full name in the script's terms, as `probe` prints it: `kprobe:vfs_read`. A wildcard's own text where
+    /// `what` holds many.
+    pub name: String,
+    pub span: Span,
+    pub what: Target,
+}
+
+/// What the kernel is asked for. `names` and `name_ids` run parallel to the targets: the number of the probe name
+/// that `probe` yields there, passed as the BPF cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    Begin,
+    End,
+    Kprobe {
+        function: String,
+        module: Option<String>,
+        offset: u64,
+        ret: bool,
+        name_id: u32,
+    },
+    /// With `kprobe_multi`; functions by name, all in one link.
+    KprobeMulti {
+        functions: Vec<String>,
+        ret: bool,
+        name_ids: Vec<u32>,
+    },
+    /// The name is in the program's section.
+    Fentry {
+        function: String,
+        module: Option<String>,
+        ret: bool,
+    },
+    Tracepoint {
+        category: String,
+        event: String,
+        name_id: u32,
+    },
+    RawTracepoint {
+        event: String,
+    },
+    /// `offset` is in the file. `pid` limits it to a process.
+    Uprobe {
+        path: String,
+        offset: u64,
+        ret: bool,
+        pid: Option<u32>,
+        name_id: u32,
+    },
+    /// With `uprobe_multi`; all in one link.
+    UprobeMulti {
+        path: String,
+        offsets: Vec<u64>,
+        ret: bool,
+        pid: Option<u32>,
+        name_ids: Vec<u32>,
+    },
+    /// `perf_event_open(2)`: the type and config fields, and how often.
+    Perf {
+        kind: u32,
+        config: u64,
+        sample: Sample,
+        cpus: Cpus,
+        pid: Option<u32>,
+        name_id: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sample {
+    /// Every so many events, or nanoseconds for clocks.
+    Period(u64),
+    /// So many times a second.
+    Frequency(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cpus {
+    /// On one: `interval`.
+    One,
+    All,
+}
+
+/// A kind of record that programs send. A record in the ring buffer is:
+///
+/// - `u32` number of the event
+/// - `u32` zero
+/// - the arguments as [`crate::types::layout::sequence`] lays out their [`packed`] types
+/// - the bytes of variable arguments, one after the other without padding
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    pub kind: EventKind,
+    /// The types of the arguments.
+    pub args: Vec<Type>,
+    pub span: Span,
+}
+
+/// The size of a record's head, where its arguments begin. All records are a multiple of 8 long.
+pub const EVENT_HEAD: u32 = 8;
+/// Strings and buffers of at least this size are sent with their actual length: see [`packed`].
+pub const VARIABLE_FROM: u32 = 64;
+
+/// How an argument lies in the fixed part of a record: a long string or buffer is the `u32` number of its bytes
+/// (for a string without the NUL; for one that fills its type, the type's size less one), and the bytes themselves
+/// follow the fixed part. Everything else is itself.
+pub fn packed(ty: &Type) -> &Type {
+    match ty {
+        Type::Str(n) | Type::Buf(n) if *n >= VARIABLE_FROM => &Type::U32,
+        other => other,
+    }
+}
+
+/// What the runtime does with a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// The format, as in the script, and its arguments. `errorf` and `warnf` add the place.
+    Printf {
+        format: String,
+        to: PrintTo,
+    },
+    /// `print(value)`.
+    PrintValue,
+    /// `print(@m)`, with `top` and `div`.
+    PrintMap {
+        map: MapId,
+        top: Option<u32>,
+        div: Option<u32>,
+    },
+    /// `print(@m[key])`: the arguments are the key and, for maps that are not per-CPU, the value.
+    PrintEntry {
+        map: MapId,
+    },
+    Clear(MapId),
+    Zero(MapId),
+    /// `time(format)`
+    Time {
+        format: String,
+    },
+    /// The only argument is the exit code, a `U8`.
+    Exit,
+    /// The arguments are the strings, "" for those not there.
+    Join {
+        separator: String,
+    },
+    Cat {
+        format: String,
+    },
+    System {
+        format: String,
+    },
+    /// A warning about the place: what happened there.
+    Warning {
+        message: String,
+    },
+    /// A helper failed; the only argument is its result, an `I32`.
+    HelperError {
+        helper: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrintTo {
+    Output,
+    /// As an error message with the place in the script: `errorf`.
+    Error,
+    Warning,
+}

@@ -1,0 +1,58 @@
+//! What the user sees: text or JSON behind one trait.
+
+use std::io;
+
+use crate::image::{Manifest, Map};
+use crate::types::Type;
+
+/// A value as its bytes lie in an event or a map: see [`crate::types::layout`].
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'a> {
+    pub ty: &'a Type,
+    pub bytes: &'a [u8],
+}
+
+/// One entry of a map: its key's bytes and its value's; an aggregation's has been summed over the CPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+/// What names and texts a value needs to be shown.
+pub struct Names<'a> {
+    pub manifest: &'a Manifest,
+    pub symbols: &'a mut crate::symbols::Symbols,
+    /// Reads the frames of a stack of so many frames at most, by its id.
+    pub frames: &'a mut dyn FnMut(u32, u64) -> Vec<u64>,
+    pub config: &'a crate::config::Config,
+}
+
+/// A place where output goes, in some form. All writes are buffered until [`Output::flush`].
+pub trait Output {
+    /// `Attached 3 probes`
+    fn attached(&mut self, probes: usize) -> io::Result<()>;
+    fn printf(
+        &mut self,
+        format: &crate::format::Format,
+        args: &[Bytes<'_>],
+        names: &mut Names<'_>,
+    ) -> io::Result<()>;
+    fn value(&mut self, value: Bytes<'_>, names: &mut Names<'_>) -> io::Result<()>;
+    /// A whole map, its entries already in order, `top` and `div` of `print` not yet applied.
+    fn map(
+        &mut self,
+        map: &Map,
+        entries: &[Entry],
+        top: Option<u32>,
+        div: Option<u32>,
+        names: &mut Names<'_>,
+    ) -> io::Result<()>;
+    /// `print(@m[key])`
+    fn entry(&mut self, map: &Map, entry: &Entry, names: &mut Names<'_>) -> io::Result<()>;
+    /// Text of `time`, `join`, `cat` and the output of `system`, under that name in JSON.
+    fn text(&mut self, kind: &str, text: &[u8]) -> io::Result<()>;
+    /// So many events were lost since the last call.
+    fn lost_events(&mut self, count: u64) -> io::Result<()>;
+    fn flush(&mut self) -> io::Result<()>;
+}

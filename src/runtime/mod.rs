@@ -1,0 +1,1 @@
+//! Loads an image, attaches it, and turns what it sends into output until it is time to stop.

@@ -1,0 +1,98 @@
+//! How values lie in memory: map keys and values, event records, scratch memory. Code generation writes these
+//! bytes and the runtime reads them; both ask here.
+//!
+//! | type | bytes |
+//! | --- | --- |
+//! | scalars | their integer, native byte order |
+//! | `Str(n)` | `n` bytes |
+//! | `Buf(n)` | `u32` length, then `n` bytes |
+//! | `Tuple`, `Record` | each at the next multiple of its alignment, the whole rounded up to the largest |
+//! | `Inet` | `u32` family (2 or 10), 16 bytes of address |
+//! | `Mac` | 6 bytes |
+//! | `Timestamp` | `u64` nanoseconds of its clock, `u32` index of the format in the image's strings, `u32` clock |
+//! | `USym` | `u64` address, `u32` pid, `u32` zero |
+//! | `KStack` | `u64` id, `u32` number of frames, `u32` zero |
+//! | `UStack` | `u64` id, `u32` number of frames, `u32` pid |
+//! | `CgroupPath` | `u64` cgroup id, `u32` index of the filter in the image's strings, `u32` zero |
+//! | `Agg` | see [`agg_words`]; that many `u64` |
+
+use super::{Agg, Layouts, Type, buckets};
+
+/// Offsets of the parts of the composite values above.
+pub const BUF_DATA: u32 = 4;
+pub const INET_ADDRESS: u32 = 4;
+pub const TIMESTAMP_FORMAT: u32 = 8;
+pub const TIMESTAMP_CLOCK: u32 = 12;
+pub const USYM_PID: u32 = 8;
+pub const STACK_FRAMES: u32 = 8;
+pub const USTACK_PID: u32 = 12;
+pub const CGROUP_FILTER: u32 = 8;
+
+/// Size in bytes.
+pub fn size_of(ty: &Type, layouts: &Layouts) -> u32 {
+    match ty {
+        Type::Void => 0,
+        Type::Str(n) => *n,
+        Type::Buf(n) => BUF_DATA + n,
+        Type::Array { elem, len } => size_of(elem, layouts).saturating_mul(*len),
+        Type::Struct(id) => layouts.structs.get(id).map_or(0, |s| s.size),
+        Type::Tuple(types) => sequence(types, layouts).size,
+        Type::Record(fields) => sequence(fields.iter().map(|(_, ty)| ty), layouts).size,
+        Type::Inet => 20,
+        Type::Mac => 6,
+        Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => 16,
+        Type::Agg(agg) => 8 * agg_words(agg),
+        scalar => scalar.as_int().map_or(0, |int| u32::from(int.size)),
+    }
+}
+
+/// Alignment in bytes: 1, 2, 4 or 8.
+pub fn align_of(ty: &Type, layouts: &Layouts) -> u32 {
+    match ty {
+        Type::Void | Type::Str(_) | Type::Mac => 1,
+        Type::Buf(_) | Type::Inet => 4,
+        Type::Array { elem, .. } => align_of(elem, layouts),
+        // The kernel's own structs may hold anything; eight is right for all of them.
+        Type::Struct(_) => 8,
+        Type::Tuple(types) => sequence(types, layouts).align,
+        Type::Record(fields) => sequence(fields.iter().map(|(_, ty)| ty), layouts).align,
+        Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => 8,
+        Type::Agg(_) => 8,
+        scalar => scalar.as_int().map_or(1, |int| u32::from(int.size)),
+    }
+}
+
+/// Where the parts of a tuple, record or event lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    pub offsets: Vec<u32>,
+    pub size: u32,
+    pub align: u32,
+}
+
+pub fn sequence<'a>(types: impl IntoIterator<Item = &'a Type>, layouts: &Layouts) -> Sequence {
+    let (mut offsets, mut at, mut align) = (vec![], 0u32, 1u32);
+    for ty in types {
+        let own = align_of(ty, layouts);
+        at = at.next_multiple_of(own);
+        offsets.push(at);
+        at = at.saturating_add(size_of(ty, layouts));
+        align = align.max(own);
+    }
+    Sequence { offsets, size: at.checked_next_multiple_of(align).unwrap_or(u32::MAX), align }
+}
+
+/// How many `u64` an aggregation keeps per key (and CPU).
+///
+/// - count, sum: the number
+/// - min, max: the number, then 1 once it is set
+/// - avg, stats: the sum, then the count
+/// - hist, lhist: a count a bucket, see [`buckets`]
+pub fn agg_words(agg: &Agg) -> u32 {
+    match agg {
+        Agg::Count | Agg::Sum { .. } => 1,
+        Agg::Min { .. } | Agg::Max { .. } | Agg::Avg { .. } | Agg::Stats { .. } => 2,
+        Agg::Hist { bits } => buckets::hist_buckets(*bits),
+        Agg::LHist { min, max, step } => buckets::lhist_buckets(*min, *max, *step),
+    }
+}
