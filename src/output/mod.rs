@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::diagnostics::{Sources, Span};
+use crate::format::Format;
 use crate::image::{Manifest, Map};
 use crate::types::Type;
 
@@ -28,16 +30,54 @@ pub struct Names<'a> {
     pub config: &'a crate::config::Config,
 }
 
+/// A message about a place in the script, from a running program: on stderr as text, a record like the others in
+/// JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub kind: MessageKind<'a>,
+    pub text: &'a str,
+    pub span: Span,
+    pub sources: &'a Sources,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind<'a> {
+    /// `errorf`
+    Error,
+    /// `warnf`
+    Warning,
+    /// A helper returned an error (`-k`): its name and the negative error number.
+    Helper { name: &'a str, code: i32 },
+    /// Something else went wrong while the program ran: a division by zero, an index out of bounds.
+    Runtime,
+}
+
+/// The forms of output: `-f`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Output of that form to a file.
+pub fn to(form: Form, file: Box<dyn io::Write>) -> Box<dyn Output> {
+    let _ = (form, file);
+    todo!()
+}
+
+/// The text that a format and its arguments make, appended: for `errorf`, `cat` and `system`, and what
+/// [`Output::printf`] prints.
+pub fn format_to(text: &mut Vec<u8>, format: &Format, args: &[Bytes<'_>], names: &mut Names<'_>) {
+    let _ = (text, format, args, names);
+    todo!()
+}
+
 /// A place where output goes, in some form. All writes are buffered until [`Output::flush`].
 pub trait Output {
     /// `Attached 3 probes`
     fn attached(&mut self, probes: usize) -> io::Result<()>;
-    fn printf(
-        &mut self,
-        format: &crate::format::Format,
-        args: &[Bytes<'_>],
-        names: &mut Names<'_>,
-    ) -> io::Result<()>;
+    fn printf(&mut self, format: &Format, args: &[Bytes<'_>], names: &mut Names<'_>) -> io::Result<()>;
     fn value(&mut self, value: Bytes<'_>, names: &mut Names<'_>) -> io::Result<()>;
     /// A whole map, its entries already in order, `top` and `div` of `print` not yet applied.
     fn map(
@@ -54,5 +94,8 @@ pub trait Output {
     fn text(&mut self, kind: &str, text: &[u8]) -> io::Result<()>;
     /// So many events were lost since the last call.
     fn lost_events(&mut self, count: u64) -> io::Result<()>;
+    fn message(&mut self, message: &Message<'_>) -> io::Result<()>;
+    /// Tracing has ended and the maps follow: two blank lines in text, nothing in JSON.
+    fn end(&mut self) -> io::Result<()>;
     fn flush(&mut self) -> io::Result<()>;
 }
