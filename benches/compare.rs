@@ -116,7 +116,7 @@ fn startups(out: &mut String, ours: &Path, other: Option<&Path>) -> Result<()> {
             }
         }
         let cells = |runs: &[Usage]| {
-            [|u: &Usage| u.wall_ms, |u: &Usage| u.cpu_ms, |u: &Usage| u.peak_mb]
+            [(|u: &Usage| u.wall_ms) as fn(&Usage) -> f64, |u| u.cpu_ms, |u| u.peak_mb]
                 .map(|field| median(runs.iter().map(field)))
         };
         let (a, b) = (cells(&mine), cells(&theirs));
@@ -296,4 +296,10 @@ fn count_lines(stdout: ChildStdout) -> io::Result<u64> {
         line.clear();
     }
     Ok(lines)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
