@@ -1,5 +1,10 @@
 //! Format strings of `printf` and its relatives: parsed once when the script is checked, and once when the image
 //! is loaded; rendering is in [`crate::output`].
+//!
+//! The grammar is that of printf(3) without what makes no sense here (floating point, `%n`, widths from
+//! arguments), and with the conversions `%r`, `%rx`, `%rh` for buffers and `%gr` for allocation flags.
+
+use std::ops::Range;
 
 use crate::types::Type;
 
@@ -29,7 +34,7 @@ pub struct Spec {
     pub length: String,
     pub conversion: Conversion,
     /// The bytes of the format string it was parsed from.
-    pub range: std::ops::Range<usize>,
+    pub range: Range<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +57,50 @@ pub enum Conversion {
     RawHex,
     /// `rh`: all bytes as hex digits, with spaces
     RawPlain,
+    /// `gr`: the names of the kernel's page allocation flags
+    GfpFlags,
 }
 
 /// Why a format is wrong: the bytes of it, and what about them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FormatError {
-    pub range: std::ops::Range<usize>,
+    pub range: Range<usize>,
     pub message: String,
 }
 
+/// Widths beyond this are taken for mistakes: one line would fill the screen many times.
+const MAX_WIDTH: u32 = 65_536;
+
 impl Format {
+    /// Parses a format. A `%` before something that cannot begin a conversion (punctuation, a line's end, the end
+    /// of the format) stands for itself, as it always has: `"100%\n"`.
     pub fn parse(text: &str) -> Result<Format, FormatError> {
-        let _ = text;
-        todo!()
+        let mut pieces = vec![];
+        let mut literal = String::new();
+        let mut at = 0;
+        while let Some(found) = text.get(at..).and_then(|rest| rest.find('%')) {
+            let start = at + found;
+            literal.push_str(text.get(at..start).unwrap_or(""));
+            match Scanner::new(text, start).spec()? {
+                Scanned::Percent { end } => {
+                    literal.push('%');
+                    at = end;
+                }
+                Scanned::Spec(spec) => {
+                    at = spec.range.end;
+                    if !literal.is_empty() {
+                        pieces.push(Piece::Text(std::mem::take(&mut literal)));
+                    }
+                    pieces.push(Piece::Spec(spec));
+                }
+            }
+        }
+        literal.push_str(text.get(at..).unwrap_or(""));
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal));
+        }
+        Ok(Format { pieces })
     }
 
     pub fn specs(&self) -> impl Iterator<Item = &Spec> {
@@ -79,7 +114,320 @@ impl Format {
 impl Spec {
     /// Whether a value of this type can be shown so; otherwise what could be, for the message.
     pub fn accepts(&self, ty: &Type) -> Result<(), &'static str> {
-        let _ = ty;
-        todo!()
+        if *ty == Type::Void {
+            return Err("a value");
+        }
+        let (fits, wanted) = match self.conversion {
+            Conversion::String => (true, "any value"),
+            Conversion::Raw | Conversion::RawHex | Conversion::RawPlain => {
+                (matches!(ty, Type::Buf(_)), "a buffer, from buf()")
+            }
+            _ => (
+                matches!(ty, Type::Bool | Type::Int(_) | Type::Enum { .. } | Type::Ptr { .. }),
+                "an integer, a boolean or a pointer",
+            ),
+        };
+        if fits { Ok(()) } else { Err(wanted) }
+    }
+
+    /// How many bytes of an integer the length modifier leaves, as on every 64-bit Linux.
+    pub fn integer_size(&self) -> u8 {
+        match (self.conversion, self.length.as_str()) {
+            (Conversion::Pointer | Conversion::GfpFlags, _) => 8,
+            (Conversion::Char, _) | (_, "hh") => 1,
+            (_, "h") => 2,
+            (_, "") => 4,
+            _ => 8,
+        }
+    }
+}
+
+enum Scanned {
+    /// `%%`, or a `%` that stands for itself.
+    Percent {
+        end: usize,
+    },
+    Spec(Spec),
+}
+
+/// Reads one conversion, from its `%` on.
+struct Scanner<'a> {
+    text: &'a str,
+    start: usize,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str, start: usize) -> Self {
+        Scanner { text, start, at: start + 1 }
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn eat(&mut self, text: &str) -> bool {
+        let found = self.rest().starts_with(text);
+        if found {
+            self.at += text.len();
+        }
+        found
+    }
+
+    /// What has been read of the conversion so far, with one more character.
+    fn written(&self, end: usize) -> &'a str {
+        self.text.get(self.start..end).unwrap_or("%")
+    }
+
+    fn error(&self, end: usize, message: String) -> FormatError {
+        FormatError { range: self.start..end, message }
+    }
+
+    fn spec(mut self) -> Result<Scanned, FormatError> {
+        let mut spec = Spec {
+            left: false,
+            plus: false,
+            space: false,
+            alternate: false,
+            zero: false,
+            width: None,
+            precision: None,
+            length: String::new(),
+            conversion: Conversion::String,
+            range: 0..0,
+        };
+        loop {
+            match self.peek() {
+                Some('-') => spec.left = true,
+                Some('+') => spec.plus = true,
+                Some(' ') => spec.space = true,
+                Some('#') => spec.alternate = true,
+                Some('0') => spec.zero = true,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        spec.width = self.number("width")?;
+        if self.eat(".") {
+            // A point without a number means zero.
+            spec.precision = Some(self.number("precision")?.unwrap_or(0));
+        }
+        spec.length = self.length();
+        if self.eat("%") {
+            return Ok(Scanned::Percent { end: self.at });
+        }
+        let Some(letter) = self.peek().filter(char::is_ascii_alphabetic) else {
+            return Ok(Scanned::Percent { end: self.start + 1 });
+        };
+        spec.conversion = self.conversion(letter)?;
+        spec.range = self.start..self.at;
+        Ok(Scanned::Spec(spec))
+    }
+
+    fn number(&mut self, what: &str) -> Result<Option<u32>, FormatError> {
+        if self.peek() == Some('*') {
+            let end = self.at + 1;
+            return Err(self.error(
+                end,
+                format!("a {what} of \"*\", taken from an argument, is not supported: write the number here"),
+            ));
+        }
+        let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        let Some(number) = self.rest().get(..digits).filter(|d| !d.is_empty()) else { return Ok(None) };
+        let end = self.at + digits;
+        match number.parse::<u32>() {
+            Ok(n) if n <= MAX_WIDTH => {
+                self.at = end;
+                Ok(Some(n))
+            }
+            _ => Err(self.error(end, format!("a {what} of {number} is too large: at most {MAX_WIDTH}"))),
+        }
+    }
+
+    fn length(&mut self) -> String {
+        for length in ["hh", "h", "ll", "l", "j", "z", "t", "L", "q"] {
+            if self.eat(length) {
+                return length.to_owned();
+            }
+        }
+        String::new()
+    }
+
+    fn conversion(&mut self, letter: char) -> Result<Conversion, FormatError> {
+        for (text, conversion) in [
+            ("gr", Conversion::GfpFlags),
+            ("rx", Conversion::RawHex),
+            ("rh", Conversion::RawPlain),
+            ("r", Conversion::Raw),
+            ("d", Conversion::Signed),
+            ("i", Conversion::Signed),
+            ("u", Conversion::Unsigned),
+            ("o", Conversion::Octal),
+            ("x", Conversion::Hex { upper: false }),
+            ("X", Conversion::Hex { upper: true }),
+            ("c", Conversion::Char),
+            ("p", Conversion::Pointer),
+            ("s", Conversion::String),
+        ] {
+            if self.eat(text) {
+                return Ok(conversion);
+            }
+        }
+        let end = self.at + letter.len_utf8();
+        let written = self.written(end);
+        let message = match letter {
+            'f' | 'F' | 'e' | 'E' | 'g' | 'G' | 'a' | 'A' => format!(
+                "\"{written}\" is for floating point, which BPF programs do not have: use %d, and scale the \
+                 value before (milliseconds instead of seconds)"
+            ),
+            'n' => format!("\"{written}\" is not supported: it would write to memory"),
+            _ => format!(
+                "there is no conversion \"{written}\": use one of %d %i %u %o %x %X %c %s %p %r %rx %rh, or %% for \
+                 a percent sign"
+            ),
+        };
+        Err(self.error(end, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Int, Space, StackFormat, StackMode};
+
+    fn one(text: &str) -> Spec {
+        let format = Format::parse(text).unwrap();
+        match &format.pieces[..] {
+            [Piece::Spec(spec)] => spec.clone(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn error(text: &str) -> (&str, String) {
+        let error = Format::parse(text).unwrap_err();
+        (&text[error.range.clone()], error.message)
+    }
+
+    #[test]
+    fn flags_width_precision_and_length_in_any_combination() {
+        let spec = one("%-+ #08.3lld");
+        assert!(spec.left && spec.plus && spec.space && spec.alternate && spec.zero);
+        assert_eq!((spec.width, spec.precision, spec.length.as_str()), (Some(8), Some(3), "ll"));
+        assert_eq!(spec.conversion, Conversion::Signed);
+        assert_eq!(spec.range, 0..12);
+        let spec = one("%0-5i");
+        assert!(spec.left && spec.zero && !spec.plus);
+        assert_eq!(one("%.s").precision, Some(0));
+        for (text, size) in [
+            ("%d", 4),
+            ("%hhd", 1),
+            ("%hd", 2),
+            ("%ld", 8),
+            ("%lld", 8),
+            ("%jd", 8),
+            ("%zu", 8),
+            ("%tx", 8),
+            ("%p", 8),
+            ("%lc", 1),
+        ] {
+            assert_eq!(one(text).integer_size(), size, "{text}");
+        }
+    }
+
+    #[test]
+    fn all_conversions() {
+        use Conversion::*;
+        for (text, conversion) in [
+            ("%d", Signed),
+            ("%i", Signed),
+            ("%u", Unsigned),
+            ("%o", Octal),
+            ("%x", Hex { upper: false }),
+            ("%X", Hex { upper: true }),
+            ("%c", Char),
+            ("%p", Pointer),
+            ("%s", String),
+            ("%r", Raw),
+            ("%rx", RawHex),
+            ("%rh", RawPlain),
+            ("%gr", GfpFlags),
+        ] {
+            assert_eq!(one(text).conversion, conversion, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_and_specs_alternate() {
+        let format = Format::parse("é %d%% of %s\n").unwrap();
+        let shown: Vec<_> = format
+            .pieces
+            .iter()
+            .map(|p| match p {
+                Piece::Text(text) => text.clone(),
+                Piece::Spec(spec) => format!("<{}..{}>", spec.range.start, spec.range.end),
+            })
+            .collect();
+        assert_eq!(shown, ["é ", "<3..5>", "% of ", "<11..13>", "\n"]);
+        assert_eq!(format.specs().count(), 2);
+        assert_eq!(Format::parse("").unwrap().pieces, []);
+    }
+
+    #[test]
+    fn a_percent_that_begins_nothing_is_itself() {
+        for (text, shown) in
+            [("100%\n", "100%\n"), ("(5%)", "(5%)"), ("%", "%"), ("%5%", "%"), ("%-é", "%-é"), ("%%%", "%%")]
+        {
+            assert_eq!(Format::parse(text).unwrap().pieces, [Piece::Text(shown.into())], "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_say_where_and_what() {
+        let (place, message) = error("a %y b");
+        assert_eq!(place, "%y");
+        assert!(message.contains("no conversion \"%y\""), "{message}");
+        assert_eq!(error("x%-5.2fx").0, "%-5.2f");
+        assert!(error("%g").1.contains("floating point"));
+        assert!(error("%n").1.contains("not supported"));
+        assert_eq!(error("é%*d").0, "%*");
+        assert_eq!(error("%.*d").0, "%.*");
+        assert!(error("%99999999999d").1.contains("too large"));
+    }
+
+    #[test]
+    fn conversions_take_what_they_can_show() {
+        let int = Type::Int(Int::I16);
+        let ptr = Type::ptr(Type::U8, Space::Kernel);
+        let stack = Type::KStack(StackFormat { mode: StackMode::Perf, limit: 3 });
+        assert_eq!(one("%d").accepts(&int), Ok(()));
+        assert_eq!(one("%x").accepts(&ptr), Ok(()));
+        assert_eq!(one("%d").accepts(&Type::Bool), Ok(()));
+        assert!(one("%d").accepts(&Type::Str(4)).unwrap_err().contains("integer"));
+        assert_eq!(one("%s").accepts(&int), Ok(()));
+        assert_eq!(one("%s").accepts(&stack), Ok(()));
+        assert_eq!(one("%s").accepts(&Type::Void), Err("a value"));
+        assert_eq!(one("%rx").accepts(&Type::Buf(4)), Ok(()));
+        assert!(one("%r").accepts(&int).unwrap_err().contains("buf()"));
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        let alphabet = ["%", "-", "0", "9", ".", "*", "h", "l", "d", "r", "x", "é", "\0", "%%", "f", "g"];
+        let mut seed = 7u64;
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..6 {
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                text.push_str(alphabet[(seed >> 33) as usize % alphabet.len()]);
+            }
+            match Format::parse(&text) {
+                Ok(format) => assert!(format.specs().all(|s| text.get(s.range.clone()).is_some())),
+                Err(error) => assert!(text.get(error.range).is_some(), "{text}"),
+            }
+        }
     }
 }
