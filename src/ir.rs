@@ -214,7 +214,8 @@ pub enum ExprKind {
     /// The bytes of a value read as another type of the same size (array and integer casts), or shorter ones
     /// (the first bytes).
     Reinterpret(Box<Expr>),
-    /// A scalar converted to the type: truncated, or extended by its own sign.
+    /// A scalar converted to the type: truncated, or extended by its own sign; `Bool` is whether it is not zero. A
+    /// string or buffer copied to one of a larger size.
     Cast(Box<Expr>),
     Unary {
         op: Unary,
@@ -243,12 +244,14 @@ pub enum ExprKind {
     /// Short-circuit `&&` and `||` of `Bool`s.
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
+    /// Only the chosen one is evaluated; any type but `Void`.
     Select {
         condition: Box<Expr>,
         then: Box<Expr>,
         otherwise: Box<Expr>,
     },
-    /// Statements, then a value.
+    /// Statements, then a value. A call that yields nothing, such as `printf`, is one whose value is a constant of
+    /// type `Void`; the checker leaves it only as a statement.
     Block {
         body: Vec<Stmt>,
         value: Box<Expr>,

@@ -9,7 +9,7 @@
 //! | `Tuple`, `Record` | each at the next multiple of its alignment, the whole rounded up to the largest |
 //! | `Inet` | `u32` family (2 or 10), 16 bytes of address |
 //! | `Mac` | 6 bytes |
-//! | `Timestamp` | `u64` nanoseconds of its clock, `u32` index of the format in the image's strings, `u32` clock |
+//! | `Timestamp` | `u64` nanoseconds of its clock, `u32` index of the format in the image's strings, `u32` clock: the kernel's `CLOCK_BOOTTIME` (7) or `CLOCK_TAI` (11) |
 //! | `USym` | `u64` address, `u32` pid, `u32` zero |
 //! | `KStack` | `u64` id, `u32` number of frames, `u32` zero |
 //! | `UStack` | `u64` id, `u32` number of frames, `u32` pid |
