@@ -1,0 +1,151 @@
+//! What a case may need of the machine, found without the code under test: if that misjudges the kernel, cases have
+//! to fail, not to be skipped.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::CString;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A need, whether this machine has it, and what to say where it has not.
+struct Need {
+    met: bool,
+    reason: &'static str,
+}
+
+pub struct Needs(BTreeMap<&'static str, Need>);
+
+/// What is told by a function that only kernels built with the feature have.
+const BY_SYMBOL: &[(&str, &str, &str)] = &[
+    (
+        "kprobe_multi",
+        "kprobe_multi_link_handler",
+        "this kernel has no kprobe_multi links (5.18, CONFIG_FPROBE)",
+    ),
+    ("uprobe_multi", "uprobe_multi_link_handler", "this kernel has no uprobe_multi links (6.6)"),
+    ("kprobe_session", "bpf_session_is_return", "this kernel has no kprobe sessions (6.10)"),
+];
+
+impl Needs {
+    pub fn find() -> Needs {
+        let root = is_root();
+        let symbols = symbols(BY_SYMBOL.iter().map(|(_, symbol, _)| *symbol));
+        let mut needs = BTreeMap::new();
+        let mut add = |name, met, reason| {
+            needs.insert(name, Need { met, reason });
+        };
+        add("root", root, "not root: run the tests as root or through sudo");
+        add("btf", Path::new("/sys/kernel/btf/vmlinux").exists(), "this kernel has no BTF");
+        let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
+        add("kprobe", kprobe, "this kernel has no kprobes");
+        add("no_kprobe", !kprobe, "this kernel has kprobes");
+        let uprobe = Path::new("/sys/bus/event_source/devices/uprobe/type").exists();
+        add("uprobe", uprobe, "this kernel has no uprobes");
+        // BPF trampolines hang on function tracing, and so does this file.
+        let tracefs = Tracefs::mount();
+        let fentry = tracefs.as_ref().is_some_and(|fs| readable(&fs.file("available_filter_functions")));
+        add("fentry", fentry, "this kernel has no fentry (function tracing is not built in, or locked)");
+        for (name, symbol, reason) in BY_SYMBOL {
+            add(*name, symbols.contains(symbol), *reason);
+        }
+        add("tracefs", tracefs.is_some(), "this kernel has no tracefs");
+        let block = tracefs.as_ref().is_some_and(|fs| fs.file("events/block/block_rq_issue").exists());
+        add("block", block, "this kernel has no block tracepoints");
+        add("clang", has_libclang(), "libclang is not installed (libclang1-19)");
+        add("strace", in_path("strace"), "strace is not installed");
+        Needs(needs)
+    }
+
+    /// Why a case with these needs cannot run here.
+    pub fn missing(&self, wanted: &[String]) -> Option<String> {
+        // Without root nothing loads, whatever a case says of itself: `rootless` marks the ones that need not.
+        let implied = if wanted.iter().any(|w| w == "rootless") { None } else { Some("root") };
+        for name in implied.into_iter().chain(wanted.iter().map(String::as_str)) {
+            match self.0.get(name) {
+                Some(need) if !need.met => return Some(need.reason.to_owned()),
+                Some(_) => {}
+                None if name == "rootless" => {}
+                // Never skipped in silence: a word that means nothing fails the case in `check_required`'s way.
+                None => panic!("a test needs \"{name}\", which the harness does not know"),
+            }
+        }
+        None
+    }
+
+    /// `BPFTRACE_TEST_REQUIRE` (comma-separated) names what this machine must have, so that cases that exist for
+    /// it cannot all be skipped unnoticed.
+    pub fn check_required(&self) -> Result<(), String> {
+        let required = std::env::var("BPFTRACE_TEST_REQUIRE").unwrap_or_default();
+        for name in required.split(',').filter(|n| !n.is_empty()) {
+            match self.0.get(name) {
+                Some(need) if need.met => {}
+                Some(need) => return Err(format!("BPFTRACE_TEST_REQUIRE has {name}, but {}", need.reason)),
+                None => return Err(format!("BPFTRACE_TEST_REQUIRE has \"{name}\", which is no need")),
+            }
+        }
+        Ok(())
+    }
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: geteuid(2) has no arguments and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// The kernel's tracefs, mounted nowhere else while this looks: the machine's mount table stays as it is, since
+/// bpftrace has to find its way whether it is there or not.
+struct Tracefs {
+    at: tempfile::TempDir,
+}
+
+impl Tracefs {
+    fn mount() -> Option<Tracefs> {
+        let at = tempfile::tempdir().ok()?;
+        let path = CString::new(at.path().as_os_str().as_bytes()).ok()?;
+        let kind = c"tracefs".as_ptr();
+        // SAFETY: all three texts are NUL-terminated and live until the call returns; no data is passed.
+        let mounted = unsafe { libc::mount(kind, path.as_ptr(), kind, 0, std::ptr::null()) } == 0;
+        mounted.then_some(Tracefs { at })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.at.path().join(name)
+    }
+}
+
+impl Drop for Tracefs {
+    fn drop(&mut self) {
+        if let Ok(path) = CString::new(self.at.path().as_os_str().as_bytes()) {
+            // SAFETY: the path is NUL-terminated.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
+    }
+}
+
+fn readable(path: &Path) -> bool {
+    fs::File::open(path).and_then(|mut file| file.read(&mut [0])).is_ok_and(|read| read == 1)
+}
+
+fn symbols<'a>(wanted: impl Iterator<Item = &'a str>) -> HashSet<&'a str> {
+    let wanted: HashSet<&str> = wanted.collect();
+    let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let names = text.lines().filter_map(|line| line.split_whitespace().nth(2));
+    names.filter_map(|name| wanted.get(name).copied()).collect()
+}
+
+fn has_libclang() -> bool {
+    let directories = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib/llvm-19/lib"];
+    directories.iter().any(|directory| {
+        fs::read_dir(directory).into_iter().flatten().flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("libclang-19.so") || name.starts_with("libclang.so")
+        })
+    })
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}

@@ -1,0 +1,74 @@
+//! What all cases share: the binary under test and the program they trace.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs};
+
+use super::case;
+
+pub struct Setup {
+    /// The `bpftrace` under test: `BPFTRACE_TEST_BINARY`, or the one that cargo built with these tests.
+    pub bpftrace: PathBuf,
+    /// The compiled `workload.c`.
+    pub workload: PathBuf,
+    pub in_vm: bool,
+}
+
+impl Setup {
+    pub fn new() -> Result<Setup, String> {
+        let bpftrace = env::var_os("BPFTRACE_TEST_BINARY")
+            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_bpftrace")), PathBuf::from);
+        if !bpftrace.is_file() {
+            return Err(format!("there is no {}", bpftrace.display()));
+        }
+        let in_vm = env::var("BPFTRACE_TEST_TIER").is_ok_and(|tier| tier == "vm");
+        Ok(Setup { bpftrace, workload: workload()?, in_vm })
+    }
+
+    /// An emulated CPU is several times slower.
+    pub fn timeout(&self, seconds: u64) -> Duration {
+        Duration::from_secs(if self.in_vm { seconds * 5 } else { seconds })
+    }
+
+    /// The binary where any user may run it: the build's directory may be closed to others.
+    pub fn bpftrace_for_others(&self, directory: &Path) -> std::io::Result<PathBuf> {
+        let copy = directory.join("bpftrace");
+        fs::copy(&self.bpftrace, &copy)?;
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+        Ok(copy)
+    }
+}
+
+/// Compiles `workload.c` unless that was done since it last changed (before the VM was booted, for instance).
+fn workload() -> Result<PathBuf, String> {
+    let source = case::directory().join("workload.c");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workload");
+    let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
+    if modified(&program).is_some_and(|built| modified(&source).is_some_and(|written| built > written)) {
+        return Ok(program);
+    }
+    // Beside it and then renamed: another run of the tests may be using the old one.
+    let fresh = program.with_extension(std::process::id().to_string());
+    let output = Command::new("cc")
+        .args([
+            "-g",
+            "-O1",
+            "-fno-omit-frame-pointer",
+            "-fno-pie",
+            "-no-pie",
+            "-rdynamic",
+            "-Wall",
+            "-Werror",
+        ])
+        .arg("-o")
+        .args([&fresh, &source])
+        .output()
+        .map_err(|e| format!("cannot run cc: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("cc {}:\n{}", source.display(), String::from_utf8_lossy(&output.stderr)));
+    }
+    fs::rename(&fresh, &program).map_err(|e| format!("{}: {e}", program.display()))?;
+    Ok(program)
+}
