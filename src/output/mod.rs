@@ -1,5 +1,7 @@
 //! What the user sees: text or JSON behind one trait.
 
+mod lookups;
+
 use std::io;
 
 use crate::diagnostics::{Sources, Span};
@@ -7,11 +9,16 @@ use crate::format::Format;
 use crate::image::{Manifest, Map};
 use crate::types::Type;
 
+pub use lookups::Lookups;
+
 /// A value as its bytes lie in an event or a map: see [`crate::types::layout`].
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'a> {
     pub ty: &'a Type,
     pub bytes: &'a [u8],
+    /// For an argument that was [`packed`](crate::image::packed): only the characters of a string (no NUL), or
+    /// only the data of a buffer (no length before it).
+    pub bare: bool,
 }
 
 /// One entry of a map: its key's bytes and its value's; an aggregation's has been summed over the CPUs.
@@ -28,6 +35,8 @@ pub struct Names<'a> {
     /// Reads the frames of a stack of so many frames at most, by its id.
     pub frames: &'a mut dyn FnMut(u32, u64) -> Vec<u64>,
     pub config: &'a crate::config::Config,
+    /// One for the whole run.
+    pub lookups: &'a mut Lookups,
 }
 
 /// A message about a place in the script, from a running program: on stderr as text, a record like the others in
@@ -60,9 +69,21 @@ pub enum Form {
     Json,
 }
 
+/// When output is written: `-B`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Buffering {
+    /// At [`Output::flush`], which the runtime calls whenever it has no events left.
+    #[default]
+    Line,
+    /// When a buffer is full, and at [`Output::finish`].
+    Full,
+    /// At once.
+    None,
+}
+
 /// Output of that form to a file.
-pub fn to(form: Form, file: Box<dyn io::Write>) -> Box<dyn Output> {
-    let _ = (form, file);
+pub fn to(form: Form, buffering: Buffering, file: Box<dyn io::Write>) -> Box<dyn Output> {
+    let _ = (form, buffering, file);
     todo!()
 }
 
@@ -73,7 +94,8 @@ pub fn format_to(text: &mut Vec<u8>, format: &Format, args: &[Bytes<'_>], names:
     todo!()
 }
 
-/// A place where output goes, in some form. All writes are buffered until [`Output::flush`].
+/// A place where output goes, in some form. When writes reach the file says [`Buffering`]; a reader that has gone
+/// away is an error of kind `BrokenPipe`.
 pub trait Output {
     /// `Attached 3 probes`
     fn attached(&mut self, probes: usize) -> io::Result<()>;
@@ -98,4 +120,6 @@ pub trait Output {
     /// Tracing has ended and the maps follow: two blank lines in text, nothing in JSON.
     fn end(&mut self) -> io::Result<()>;
     fn flush(&mut self) -> io::Result<()>;
+    /// Writes everything that is still buffered; the last call.
+    fn finish(&mut self) -> io::Result<()>;
 }
