@@ -1,60 +1,169 @@
 //! Facts about the running kernel, each found out when it is first asked for and then remembered.
 
-/// What a kernel may or may not have, with the version that brought it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Feature {
-    /// `bpf_get_attach_cookie`, 5.15
-    Cookie,
-    /// `bpf_get_func_ip`, 5.15
-    FuncIp,
-    /// `bpf_for_each_map_elem`, 5.13
-    ForEachMap,
-    /// `bpf_loop`, 5.17
-    Loop,
-    /// `bpf_map_lookup_percpu_elem`, 5.18
-    LookupPerCpu,
-    /// Atomic operations that fetch (xadd with a result, xchg, cmpxchg), 5.12
-    AtomicFetch,
-    /// `kprobe_multi` links, 5.18
-    KprobeMulti,
-    /// `uprobe_multi` links, 6.6
-    UprobeMulti,
-    /// `bpf_ktime_get_tai_ns`, 6.1
-    Tai,
-    /// fentry and fexit, 5.5 with BTF; some builds refuse them
-    Fentry,
-    /// Map elements allocated on demand in any context, 6.1
-    MapAlloc,
-}
+mod cpus;
+mod features;
+mod kallsyms;
+mod namespace;
+mod privilege;
+pub mod tracefs;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+pub use features::Feature;
+pub use namespace::PidNamespace;
+pub use privilege::{Capabilities, Capability, Lockdown};
+use tracefs::{Tracefs, TracefsError};
 
 /// The kernel we run on. Cheap to make; nothing is read before it is asked for.
-pub struct Kernel {}
+#[derive(Default)]
+pub struct Kernel {
+    version: OnceLock<Version>,
+    features: Mutex<BTreeMap<Feature, bool>>,
+    symbols: Mutex<HashMap<String, Option<u64>>>,
+    capabilities: OnceLock<Capabilities>,
+    lockdown: OnceLock<Lockdown>,
+    tracefs: OnceLock<Result<Tracefs, TracefsError>>,
+    possible_cpus: OnceLock<u32>,
+    online_cpus: OnceLock<Vec<u32>>,
+    pid_namespace: OnceLock<PidNamespace>,
+}
 
 impl Kernel {
     pub fn new() -> Kernel {
-        Kernel {}
+        Kernel::default()
+    }
+
+    /// Of the running kernel, as `uname -r` tells it; 0.0.0 if that cannot be read.
+    pub fn version(&self) -> Version {
+        *self.version.get_or_init(Version::running)
     }
 
     /// Tries the feature out, or, without the privilege to try, judges by the kernel's version.
     pub fn has(&self, feature: Feature) -> bool {
-        let _ = feature;
-        todo!()
+        let mut known = self.features.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(feature).or_insert_with(|| {
+            let tried = self.capabilities().may_trace(self.version()).then(|| features::probe(feature));
+            tried.flatten().unwrap_or_else(|| self.version() >= feature.since())
+        })
+    }
+
+    /// From now on the kernel does not have this feature, whatever it says: `--no-feature`.
+    pub fn deny(&self, feature: Feature) {
+        self.features.lock().unwrap_or_else(PoisonError::into_inner).insert(feature, false);
     }
 
     /// The address of a kernel symbol (`/proc/kallsyms`), `None` if it has none or addresses are hidden.
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        let _ = name;
-        todo!()
+        self.symbols(&[name]).into_iter().next().flatten()
     }
 
-    /// How many CPUs there can be (`/sys/devices/system/cpu/possible`).
+    /// The addresses of several symbols in one pass over `/proc/kallsyms`, in the order of the names. The file has
+    /// 100,000 lines and more, so ask for all that is needed at once.
+    pub fn symbols(&self, names: &[&str]) -> Vec<Option<u64>> {
+        let mut known = self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<&str> = names.iter().copied().filter(|n| !known.contains_key(*n)).collect();
+        if !missing.is_empty() {
+            known.extend(kallsyms::addresses(&missing));
+        }
+        names.iter().map(|name| known.get(*name).copied().flatten()).collect()
+    }
+
+    /// How many CPUs there can be: one more than the highest number in `/sys/devices/system/cpu/possible`.
     pub fn possible_cpus(&self) -> u32 {
-        todo!()
+        *self.possible_cpus.get_or_init(cpus::possible)
+    }
+
+    /// The numbers of the CPUs that run now (`/sys/devices/system/cpu/online`).
+    pub fn online_cpus(&self) -> &[u32] {
+        self.online_cpus.get_or_init(cpus::online)
+    }
+
+    /// What this process may do.
+    pub fn capabilities(&self) -> Capabilities {
+        *self.capabilities.get_or_init(Capabilities::of_this_process)
+    }
+
+    pub fn lockdown(&self) -> Lockdown {
+        *self.lockdown.get_or_init(Lockdown::current)
+    }
+
+    /// The tracing file system: where it is mounted, else through a mount of our own that nobody else sees.
+    pub fn tracefs(&self) -> Result<&Tracefs, &TracefsError> {
+        self.tracefs.get_or_init(Tracefs::open).as_ref()
+    }
+
+    /// The pid namespace of this process.
+    pub fn pid_namespace(&self) -> PidNamespace {
+        *self.pid_namespace.get_or_init(PidNamespace::of_this_process)
     }
 }
 
-impl Default for Kernel {
-    fn default() -> Self {
-        Self::new()
+/// A kernel's version: `6.18.44`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+    pub patch: u32,
+}
+
+impl Version {
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Version {
+        Version { major, minor, patch }
+    }
+
+    fn running() -> Version {
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|r| Version::parse(&r)).unwrap_or_default()
+    }
+
+    /// From a release such as `6.1.0-44-amd64` or `6.18-rc3`; what is not a number there counts as 0.
+    fn parse(release: &str) -> Version {
+        let mut numbers = release
+            .trim()
+            .split('.')
+            .map(|part| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("").parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        Version { major: next(), minor: next(), patch: next() }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_have_all_shapes() {
+        assert_eq!(Version::parse("6.1.0-44-amd64\n"), Version::new(6, 1, 0));
+        assert_eq!(Version::parse("6.18-rc3"), Version::new(6, 18, 0));
+        assert_eq!(Version::parse("5.15.167.4-microsoft-standard-WSL2"), Version::new(5, 15, 167));
+        assert_eq!(Version::parse(""), Version::new(0, 0, 0));
+        assert!(Version::new(5, 8, 0) < Version::new(5, 15, 0));
+    }
+
+    #[test]
+    fn denied_features_stay_denied() {
+        let kernel = Kernel::new();
+        kernel.deny(Feature::UprobeMulti);
+        assert!(!kernel.has(Feature::UprobeMulti));
+    }
+
+    #[test]
+    fn symbols_come_in_the_order_of_the_names() {
+        let kernel = Kernel::new();
+        let [text, none, start] = kernel.symbols(&["_text", "no such symbol", "start_kernel"])[..] else {
+            panic!("three were asked for")
+        };
+        assert_eq!(none, None);
+        if kernel.capabilities().has(Capability::Syslog) {
+            assert!(text.is_some() && start.is_some() && text != start);
+            assert_eq!(kernel.symbol("start_kernel"), start);
+        }
     }
 }
