@@ -1,0 +1,89 @@
+# make run and make test do everything on a fresh Debian 12 with a Rust toolchain; `make help` lists the rest.
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+BUILD_PACKAGES := llvm-19-dev libelf-dev zlib1g-dev libzstd-dev make pkg-config gcc g++
+TEST_PACKAGES := qemu-system-x86 cpio kmod lz4 xz-utils zstd strace libclang1-19
+KERNELS ?= 6.1 6.12 newest
+
+# What needs root gets it, and what does not, runs as the person who called sudo: their toolchain, their files.
+IS_ROOT := $(filter 0,$(shell id -u))
+AS_ROOT := $(if $(IS_ROOT),,sudo)
+CALLER := $(if $(IS_ROOT),$(filter-out root,$(SUDO_USER)))
+CALLER_HOME := $(if $(CALLER),$(shell getent passwd $(CALLER) | cut -d: -f6),$(HOME))
+export PATH := $(PATH):$(CALLER_HOME)/.cargo/bin:/root/.cargo/bin:/usr/sbin:/sbin
+AS_CALLER := $(if $(CALLER),sudo -u $(CALLER) -H env "PATH=$$PATH" $(if $(CARGO_TARGET_DIR),"CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)"))
+CARGO := $(AS_CALLER) cargo
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BINARY := $(TARGET)/release/bpftrace
+
+TOOLS := $(wildcard tools/*.bt)
+PAGES := $(wildcard man/man8/*.8)
+
+# System calls by program, for five seconds.
+DEMO := -e 'BEGIN { printf("Counting system calls by program for 5 seconds...\n"); } tracepoint:raw_syscalls:sys_enter { @[comm] = count(); } interval:s:5 { exit(); }'
+
+.PHONY: help run build test vm bench install uninstall build-packages test-packages
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo; echo "  make run ARGS=\"-e '...'\"     any bpftrace arguments instead of the demonstration"
+	@echo "  make install PREFIX=/usr DESTDIR=/tmp/package"
+
+run: build ## Install what building needs, build, and trace this machine for a few seconds
+	@echo "==> $(BINARY) $(if $(value ARGS),ARGS,(system calls by program))"
+	@$(AS_ROOT) $(BINARY) $(if $(value ARGS),$(value ARGS),$(DEMO))
+
+build: build-packages ## Build the release binary
+	@echo "==> cargo build --release"
+	@$(CARGO) build --release
+
+# Tests use the release build too: it is the one that ships, and nothing is compiled twice.
+test: build-packages test-packages ## Install what the tests need and run all of them, on this kernel and in virtual machines
+	@echo "==> cargo test --release"
+	@BPFTRACE_TEST_TIER=none $(CARGO) test --release --no-fail-fast
+	@$(MAKE) --no-print-directory programs
+	@$(MAKE) --no-print-directory vm
+
+.PHONY: programs
+programs: ## Only the program tests on this kernel; FILTER=text selects
+	@echo "==> program tests on Linux $$(uname -r)"
+	@$(AS_ROOT) env "PATH=$$PATH" $(PROGRAMS) $(if $(FILTER),"$(FILTER)")
+
+vm: ## Only the program tests in virtual machines; KERNELS="6.1 6.12 newest", FILTER=text
+	@echo "==> program tests in virtual machines: $(KERNELS)"
+	@$(AS_ROOT) env "PATH=$$PATH" tests/vm/suite $(PROGRAMS) $(KERNELS) $(if $(FILTER),-- "$(FILTER)") || { status=$$?; [ $$status = 77 ] || exit $$status; }
+
+# The compiled tests/programs.rs.
+PROGRAMS = "$$($(CARGO) test --release --no-run --test programs --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*programs-[^"]*\)".*/\1/p')"
+
+bench: build ## Measure start-up, cost per hit and printing; see docs/benchmarks.md
+	@$(AS_ROOT) env "PATH=$$PATH" tests/bench/run $(BINARY)
+
+install: build ## Install the binary, the tools and the man pages under PREFIX
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/bpftrace
+	@for each in $(TOOLS); do echo "install $$each"; install -D -m 755 $$each $(DESTDIR)$(PREFIX)/sbin/$${each##*/} || exit 1; done
+	@for each in $(PAGES); do echo "install $$each"; install -D -m 644 $$each $(DESTDIR)$(PREFIX)/share/man/man8/$${each##*/} || exit 1; done
+
+uninstall: ## Remove what install has installed
+	rm -f $(DESTDIR)$(PREFIX)/bin/bpftrace
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,$(notdir $(TOOLS))) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(notdir $(PAGES)))
+
+# install-packages PACKAGES: what is missing of them, with apt.
+define install-packages
+	@missing=; for each in $(1); do \
+	    [ "$$(dpkg-query -W -f '$${Status}' $$each 2>/dev/null)" = "install ok installed" ] || missing+=" $$each"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "==> not a Debian: make sure that you have$$missing, under your system's names"; exit 0; fi; \
+	echo "==> installing with apt:$$missing"; \
+	$(AS_ROOT) apt-get update -qq && $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+endef
+
+build-packages:
+	@command -v cargo >/dev/null || { echo "There is no cargo: install Rust first, see https://rustup.rs"; exit 1; }
+	$(call install-packages,$(BUILD_PACKAGES))
+
+test-packages:
+	$(call install-packages,$(TEST_PACKAGES))
