@@ -219,6 +219,14 @@ pub enum Target {
     },
 }
 
+impl Target {
+    /// Whether the number of the probe name can be given to the kernel when this is attached, so that programs read
+    /// it back (`bpf_get_attach_cookie`). A program for the others has one name only.
+    pub fn takes_cookie(&self) -> bool {
+        !matches!(self, Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sample {
     /// Every so many events, or nanoseconds for clocks.

@@ -63,13 +63,13 @@ pub struct Variable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VarId(pub u32);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stmt {
     pub kind: StmtKind,
     pub span: Span,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StmtKind {
     /// Evaluated for its effects.
     Expr(Expr),
@@ -127,14 +127,14 @@ pub enum StmtKind {
     Block(Vec<Stmt>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     pub kind: ExprKind,
     pub ty: Type,
     pub span: Span,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A scalar constant. For narrower types the value is sign or zero extended to 64 bits.
     Const(u64),
@@ -301,14 +301,14 @@ pub enum Binary {
 }
 
 /// Memory that an expression names: a chain of fields from a pointer, read in one go at its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub kind: PlaceKind,
     pub ty: Type,
     pub span: Span,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PlaceKind {
     /// What a pointer points to.
     Deref { pointer: Box<Expr>, space: Space },

@@ -1,14 +1,20 @@
 //! From what the manifest asks for to kernel links.
 
-use crate::image::Attach;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+
+use libbpf_rs::{Link, PerfEventOpts, ProgramMut};
+
+use super::refusal::refused;
+use crate::image::{Attach, Cpus, Sample, Target};
+use crate::kernel::Kernel;
 
 /// Links into the kernel; dropping them detaches.
 pub struct Attachment {
-    pub links: Vec<libbpf_rs::Link>,
+    pub links: Vec<Link>,
 }
 
 /// Why an attach point could not be attached.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct AttachError {
     /// What the kernel refused, in words.
@@ -20,7 +26,116 @@ pub struct AttachError {
 }
 
 /// Attaches a loaded program to one place of its list. Not for `BEGIN` and `END`, which the runtime runs itself.
-pub fn attach(program: &libbpf_rs::ProgramMut<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
-    let _ = (program, attach);
-    todo!()
+pub fn attach(kernel: &Kernel, program: &ProgramMut<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
+    links(kernel, program, &attach.what).map(|links| Attachment { links }).map_err(|why| match why {
+        Refusal::Os(errno) => refused(kernel, attach, errno),
+        Refusal::Words(message) => AttachError {
+            message: format!("cannot attach to {}: {message}", attach.name),
+            help: None,
+            missing: false,
+        },
+    })
+}
+
+/// Why a system call or libbpf gave nothing.
+enum Refusal {
+    Os(i32),
+    Words(String),
+}
+
+impl Refusal {
+    fn last() -> Refusal {
+        Refusal::Os(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
+    }
+}
+
+fn links(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result<Vec<Link>, Refusal> {
+    match what {
+        Target::Begin | Target::End => Ok(vec![]),
+        Target::Perf { kind, config, sample, cpus, pid, name_id } => {
+            let event = PerfEvent { kind: *kind, config: *config, sample: *sample, pid: *pid };
+            let online: Vec<u32> = (0..kernel.possible_cpus()).collect();
+            let cpus = match cpus {
+                Cpus::One => online.get(..1).unwrap_or(&[0]),
+                Cpus::All => &online,
+            };
+            cpus.iter()
+                .map(|&cpu| event.open(cpu))
+                // A CPU that went away in between has nothing to count.
+                .filter(|opened| !matches!(opened, Err(Refusal::Os(libc::ENODEV)) if cpus.len() > 1))
+                .map(|opened| on_event(program, opened?, *name_id))
+                .collect()
+        }
+        other => Err(Refusal::Words(format!("{other:?} is not supported yet"))),
+    }
+}
+
+/// What `perf_event_open(2)` is asked for.
+struct PerfEvent {
+    kind: u32,
+    config: u64,
+    sample: Sample,
+    pid: Option<u32>,
+}
+
+impl PerfEvent {
+    fn open(&self, cpu: u32) -> Result<OwnedFd, Refusal> {
+        let mut attr = libbpf_sys::perf_event_attr {
+            type_: self.kind,
+            size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+            config: self.config,
+            ..Default::default()
+        };
+        match self.sample {
+            Sample::Period(period) => attr.__bindgen_anon_1.sample_period = period,
+            Sample::Frequency(rate) => {
+                attr.__bindgen_anon_1.sample_freq = rate;
+                attr.set_freq(1);
+            }
+        }
+        // Threads and children of a process are the process, too.
+        attr.set_inherit(u64::from(self.pid.is_some()));
+        let pid = match self.pid {
+            Some(pid) => libc::pid_t::try_from(pid).map_err(|_| Refusal::Os(libc::ESRCH))?,
+            None => -1,
+        };
+        let cpu = libc::c_int::try_from(cpu).map_err(|_| Refusal::Os(libc::ENODEV))?;
+        // SAFETY: the attributes are a valid `perf_event_attr` of the size they state, and live through the call.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attr,
+                pid,
+                cpu,
+                -1,
+                libc::c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC),
+            )
+        };
+        match libc::c_int::try_from(fd) {
+            // SAFETY: the kernel has just made this descriptor for us, so nothing else owns it.
+            Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            _ => Err(Refusal::last()),
+        }
+    }
+}
+
+/// Runs the program at each overflow of an event, and starts it.
+fn on_event(program: &ProgramMut<'_>, event: OwnedFd, cookie: u32) -> Result<Link, Refusal> {
+    let options = PerfEventOpts { cookie: cookie.into(), ..Default::default() };
+    let link =
+        program.attach_perf_event_with_opts(event.as_raw_fd(), options).map_err(|_| Refusal::last())?;
+    // The link closes it.
+    let _ = event.into_raw_fd();
+    Ok(link)
+}
+
+/// How many runs of a program the kernel has skipped, since it was running already on that CPU.
+pub fn missed(program: &libbpf_rs::Program<'_>) -> u64 {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: `info` is a plain struct of integers, `size` is its size, and the kernel writes no more than that.
+    let failed = unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size)
+    };
+    if failed == 0 { info.recursion_misses } else { 0 }
 }

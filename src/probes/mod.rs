@@ -1,15 +1,27 @@
 //! Attach points: how each kind is written, matched, listed and attached, and what a program sees there. A file a
 //! provider; adding one touches its file and [`PROVIDERS`].
 
+pub mod arch;
 pub mod attach;
+mod listing;
+mod number;
+pub mod pattern;
+mod perf;
+mod point;
+mod refusal;
+mod special;
+mod timer;
+mod view;
 
 use std::path::PathBuf;
 
-use crate::config::Config;
-use crate::diagnostics::Diagnostic;
+pub use listing::list;
+
+use crate::config::{Config, Missing};
+use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
 use crate::image::Attach;
 use crate::ir;
-use crate::kernel::Kernel;
+use crate::kernel::{Feature, Kernel};
 use crate::syntax::ast::AttachPoint;
 use crate::types::Space;
 use crate::types::store::Types;
@@ -36,7 +48,7 @@ pub struct Uses {
 }
 
 /// Attach points that share one BPF program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// See [`ir::Probe::section`].
     pub section: String,
@@ -44,9 +56,9 @@ pub struct Group {
     pub view: View,
 }
 
-/// What a program sees at its attach points: `args`, `argN`, `retval` and `func`, each as the expression that
-/// yields it.
-#[derive(Clone, Debug)]
+/// What a program sees at its attach points: `args`, `argN`, `retval`, `func` and `probe`, each as the expression
+/// that yields it. The expressions have no place in the script: who uses one gives it the place of the use.
+#[derive(Clone, Debug, PartialEq)]
 pub struct View {
     /// The provider's full name: `kprobe`.
     pub provider: &'static str,
@@ -57,6 +69,8 @@ pub struct View {
     pub words: Vec<ir::Expr>,
     pub retval: Option<ir::Expr>,
     pub func: Option<ir::Expr>,
+    /// `probe`: a constant where all attach points have one name, which need not be asked of the kernel.
+    pub name: ir::Expr,
     /// Where `argN` and plain integers point, when they are used as pointers.
     pub space: Space,
     /// The value the BPF program returns.
@@ -72,10 +86,22 @@ pub struct Listed {
     pub args: Vec<String>,
 }
 
+/// When a provider is searched for a pattern that leaves the provider open, such as `-l '*sleep*'`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Searched {
+    Always,
+    /// With `-p`, or where the pattern names a file.
+    InProcesses,
+    /// Only when it is named: another provider lists the same places.
+    ByName,
+}
+
 /// A kind of attach point.
 pub trait Provider: Sync {
     /// The full name, then every other: `["kretprobe", "kr"]`.
     fn names(&self) -> &'static [&'static str];
+
+    fn searched(&self) -> Searched;
 
     /// What an attach point means here and now: wildcards are expanded, existence is checked, and what can share a
     /// program is grouped. `add_name` gives the number of a probe name in the image.
@@ -95,4 +121,90 @@ pub trait Provider: Sync {
         host: &mut Host<'_>,
         found: &mut dyn FnMut(Listed),
     ) -> Result<(), Diagnostic>;
+}
+
+/// Every kind of attach point, by full name.
+pub static PROVIDERS: &[&dyn Provider] = &[
+    &special::Special::BEGIN,
+    &special::Special::END,
+    &timer::Timer::INTERVAL,
+    &timer::Timer::PROFILE,
+    &perf::Software,
+];
+
+/// The provider of that name, full or short, in any case where that leaves no doubt.
+pub fn provider(name: &str) -> Option<&'static dyn Provider> {
+    let named = |same: fn(&str, &str) -> bool| {
+        PROVIDERS.iter().copied().find(|p| p.names().iter().any(|own| same(own, name)))
+    };
+    named(|own, name| own == name).or_else(|| named(str::eq_ignore_ascii_case))
+}
+
+/// Resolves the attach points of one probe. Those that are not there are errors, warnings or nothing, as
+/// `missing_probes` says; what can share a program does.
+pub fn resolve(
+    points: &[AttachPoint],
+    uses: Uses,
+    host: &mut Host<'_>,
+    add_name: &mut dyn FnMut(&str) -> u32,
+) -> (Vec<Group>, Diagnostics) {
+    let (mut groups, mut problems) = (vec![], Diagnostics::default());
+    for point in points {
+        let resolved = find_provider(point).and_then(|p| p.resolve(point, uses, host, add_name));
+        match resolved {
+            Ok(found) => found.into_iter().for_each(|group| merge(&mut groups, group, uses, host)),
+            Err(problem) => problems.extend(missing(problem, host.config.missing_probes)),
+        }
+    }
+    (groups, problems)
+}
+
+fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
+    let name = point.parts.first().map_or("", |part| part.text.as_str());
+    provider(name).ok_or_else(|| {
+        let span = point.parts.first().map_or(point.span, |part| part.span);
+        let names = PROVIDERS.iter().filter_map(|p| p.names().first().copied());
+        point::did_you_mean(
+            Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}")),
+            name,
+            names,
+        )
+    })
+}
+
+/// What the settings make of an error: nothing but [`point::MISSING`] is ever less than an error.
+fn missing(mut problem: Diagnostic, how: Missing) -> Option<Diagnostic> {
+    if problem.code == point::MISSING {
+        match how {
+            Missing::Ignore => return None,
+            Missing::Warn => {
+                problem.severity = Severity::Warning;
+                problem.message.push_str(" Skipping.");
+                problem.help.clear();
+            }
+            Missing::Error => {}
+        }
+    }
+    Some(problem)
+}
+
+/// Adds a group, to the program of another one if both see the same and `probe` can be told apart.
+fn merge(groups: &mut Vec<Group>, group: Group, uses: Uses, host: &Host<'_>) {
+    let cookies = |group: &Group| group.attach.iter().all(|a| a.what.takes_cookie());
+    let same = groups.iter_mut().find(|other| {
+        other.section == group.section
+            && other.view.same(&group.view, uses)
+            && (!uses.name
+                || other.view.name == group.view.name
+                || (cookies(other) && cookies(&group) && host.kernel.has(Feature::Cookie)))
+    });
+    match same {
+        Some(other) => {
+            if other.view.name != group.view.name {
+                other.view.name = view::name_by_cookie();
+            }
+            other.attach.extend(group.attach);
+        }
+        None => groups.push(group),
+    }
 }

@@ -1,0 +1,57 @@
+//! `-l`: which providers a pattern searches, and what for.
+
+use std::path::Path;
+
+use super::pattern::{Pattern, has_wildcard};
+use super::{Host, Listed, PROVIDERS, Provider, Searched, find_provider};
+use crate::diagnostics::Diagnostic;
+use crate::syntax::ast::{AttachPart, AttachPoint};
+
+/// Calls `found` with every attach point that matches a pattern, provider by provider, in order of their names.
+///
+/// `kprobe` and `kprobe:vfs_*` search one provider; `*` and `*sleep*` all whose attach points are the kernel's;
+/// `*:…` and `k*:…` those with such a name. What processes have is searched with `-p`, or where the pattern names
+/// a file.
+pub fn list(
+    pattern: &AttachPoint,
+    verbose: bool,
+    host: &mut Host<'_>,
+    found: &mut dyn FnMut(Listed),
+) -> Result<(), Diagnostic> {
+    let first = pattern.parts.first().map_or("", |part| part.text.as_str());
+    if !has_wildcard(first) && !(first.is_empty() && pattern.parts.len() < 2) {
+        return find_provider(pattern)?.list(pattern, verbose, host, found);
+    }
+    // One part alone is looked for in all providers.
+    let (names, mut point) = match pattern.parts.as_slice() {
+        [what] => (Pattern::any(), search_for(pattern, what)),
+        [names, ..] => (Pattern::new(&names.text), pattern.clone()),
+        [] => (Pattern::any(), pattern.clone()),
+    };
+    let file = point.parts.get(1).is_some_and(|p| !has_wildcard(&p.text) && Path::new(&p.text).is_file());
+    let mut searched: Vec<&'static dyn Provider> = PROVIDERS
+        .iter()
+        .copied()
+        .filter(|p| match p.searched() {
+            Searched::Always => !file,
+            Searched::InProcesses => file || host.pid.is_some(),
+            Searched::ByName => false,
+        })
+        .filter(|p| names.matches(p.names()[0]))
+        .collect();
+    searched.sort_by_key(|p| p.names()[0]);
+    for provider in searched {
+        if let Some(first) = point.parts.first_mut() {
+            first.text = provider.names()[0].into();
+        }
+        provider.list(&point, verbose, host, found)?;
+    }
+    Ok(())
+}
+
+/// `provider:what`
+fn search_for(pattern: &AttachPoint, what: &AttachPart) -> AttachPoint {
+    let text = if what.text.is_empty() { "*".into() } else { what.text.clone() };
+    let parts = vec![what.clone(), AttachPart { text, ..what.clone() }];
+    AttachPoint { parts, ..pattern.clone() }
+}

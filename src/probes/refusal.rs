@@ -1,0 +1,63 @@
+//! What it means when the kernel refuses to attach, in words.
+
+use super::attach::AttachError;
+use crate::image::{Attach, Cpus, Sample, Target};
+use crate::kernel::Kernel;
+
+/// Explains an error number for what was asked for.
+pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachError {
+    let (why, help) = match errno {
+        libc::EPERM | libc::EACCES => permission(kernel, &attach.what),
+        _ => reason(&attach.what, errno),
+    };
+    AttachError {
+        message: format!("cannot attach to {}: {why}", attach.name),
+        help,
+        missing: matches!(errno, libc::ENOENT | libc::ESRCH | libc::EADDRNOTAVAIL),
+    }
+}
+
+fn permission(kernel: &Kernel, what: &Target) -> (String, Option<String>) {
+    let _ = kernel;
+    let perf = matches!(what, Target::Perf { .. } | Target::Tracepoint { .. });
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    let level = paranoid.ok().and_then(|text| text.trim().parse::<i32>().ok()).unwrap_or(0);
+    match level {
+        2.. if perf => (
+            "not permitted".into(),
+            Some(format!(
+                "it takes CAP_PERFMON, since kernel.perf_event_paranoid is {level}: run as root or grant the \
+                 capability"
+            )),
+        ),
+        _ => (
+            "not permitted".into(),
+            Some("it takes the capabilities CAP_BPF and CAP_PERFMON: run as root or grant them".into()),
+        ),
+    }
+}
+
+fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
+    let text = |s: &str| s.to_owned();
+    match (what, errno) {
+        (Target::Perf { sample: Sample::Frequency(rate), .. }, libc::EINVAL) => (
+            format!("{rate} times a second is more than kernel.perf_event_max_sample_rate allows"),
+            std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate")
+                .ok()
+                .map(|max| format!("the limit is {} at the moment", max.trim())),
+        ),
+        (Target::Perf { .. }, libc::ENOENT | libc::EOPNOTSUPP) => {
+            (text("this machine does not count that event"), None)
+        }
+        (Target::Perf { pid: Some(pid), cpus: Cpus::All, .. }, libc::ESRCH) => {
+            (format!("there is no process {pid}"), None)
+        }
+        (_, libc::EMFILE) => (
+            text("too many open files"),
+            Some(text("each attach point takes one: raise the limit with \"ulimit -n\"")),
+        ),
+        (Target::Tracepoint { .. }, libc::ENOENT) => (text("there is no such event"), None),
+        (_, libc::EEXIST) => (text("the event is in use by something that does not share it"), None),
+        _ => (std::io::Error::from_raw_os_error(errno).to_string(), None),
+    }
+}
