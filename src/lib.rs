@@ -9,6 +9,7 @@
 
 pub mod builtins;
 pub mod check;
+pub mod cli;
 pub mod codegen;
 pub mod config;
 pub mod diagnostics;

@@ -1,0 +1,632 @@
+//! The command line and the environment, as one [`Options`] value. No work is done here.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::config::Config;
+use crate::diagnostics::Diagnostic;
+use crate::kernel::Feature;
+use crate::output::Form;
+
+/// The level of the language and of the command line, as wrappers expect it from `--version`.
+pub const VERSION: &str = "bpftrace v0.26.0";
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Print this and leave.
+    Print(String),
+    /// `--info`
+    Info,
+    /// List what matches a pattern, `*:*` for all.
+    List(String),
+    /// List the probes of a program.
+    ListProgram(Program),
+    Run(Program),
+    /// Compile and stop: `--mode codegen`.
+    Compile(Program),
+}
+
+/// Where the script comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `-e`
+    Text(String),
+    /// `-`
+    Stdin,
+    File(PathBuf),
+}
+
+/// Everything that the command line and the environment say.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub command: Command,
+    /// `$1`, `$2`, …
+    pub positional: Vec<String>,
+    /// `--name` and `--name=value` after `--`, without the dashes.
+    pub named: Vec<String>,
+    pub pid: Option<u32>,
+    /// `-c`
+    pub child: Option<String>,
+    /// `-o`
+    pub output: Option<PathBuf>,
+    pub form: Form,
+    pub buffering: Buffering,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub stages: Stages,
+    pub dry_run: bool,
+    pub warnings: bool,
+    /// `-k`
+    pub report_helper_errors: bool,
+    pub unsafe_mode: bool,
+    pub include_dirs: Vec<PathBuf>,
+    pub includes: Vec<PathBuf>,
+    pub usdt_file_activation: bool,
+    pub verify_llvm_ir: bool,
+    pub disabled: Vec<Feature>,
+    pub emit_elf: Option<PathBuf>,
+    pub emit_llvm: Option<PathBuf>,
+    /// The defaults, and what the environment sets.
+    pub config: Config,
+    /// The config variables that the environment sets: they win over the script's.
+    pub config_from_env: Vec<&'static str>,
+    /// `__BPFTRACE_NOTIFY_PROBES_ATTACHED`: say so on stdout, for test engines.
+    pub notify_attached: bool,
+}
+
+/// When output is written: `-B`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Buffering {
+    /// With each line, or as soon as there is nothing more to print.
+    #[default]
+    Line,
+    /// When the buffer is full, and at the end.
+    Full,
+    /// With each event.
+    None,
+}
+
+/// The stages whose result is shown: `-d`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    pub ast: bool,
+    pub ir: bool,
+    pub codegen: bool,
+    pub codegen_opt: bool,
+    pub libbpf: bool,
+    pub verifier: bool,
+}
+
+impl Stages {
+    /// Whether something is shown that is known without loading the program.
+    pub fn before_loading(self) -> bool {
+        self.ast || self.ir || self.codegen || self.codegen_opt
+    }
+
+    /// Whether something is shown that only loading makes known.
+    pub fn loading(self) -> bool {
+        self.libbpf || self.verifier
+    }
+
+    fn set(&mut self, name: &str) -> bool {
+        match name {
+            "ast" => self.ast = true,
+            // The reference's `types` shows what types were inferred, which is what our `ir` adds to the tree.
+            "ir" | "types" => self.ir = true,
+            "codegen" => self.codegen = true,
+            "codegen-opt" => self.codegen_opt = true,
+            "libbpf" => self.libbpf = true,
+            "verifier" => self.verifier = true,
+            "all" => {
+                *self = Stages {
+                    ast: true,
+                    ir: true,
+                    codegen: true,
+                    codegen_opt: true,
+                    libbpf: true,
+                    verifier: true,
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+const USAGE: &str = "bpftrace [OPTIONS] FILE [PARAMETER...]
+       bpftrace [OPTIONS] -e PROGRAM [PARAMETER...]
+       bpftrace [OPTIONS] - [PARAMETER...]
+       bpftrace [OPTIONS] -l [PATTERN | FILE | -e PROGRAM]";
+
+const EXAMPLES: &str = r#"Examples:
+  bpftrace -l 'tracepoint:syscalls:sys_enter_*'
+      list the entries of all system calls
+  bpftrace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }'
+      count system calls by program, until Ctrl-C
+  bpftrace -e 't:syscalls:sys_enter_openat { printf("%s %s\n", comm, str(args.filename)); }'
+      show which program opens which file
+  bpftrace -e 'profile:hz:99 { @[kstack] = count(); }'
+      sample where the kernel spends its time
+  bpftrace -e 'uprobe:libc:malloc /pid == cpid/ { @ = hist(arg0); }' -c 'ls /'
+      a histogram of the sizes a command allocates
+  bpftrace -lv 'tracepoint:block:block_rq_issue'
+      show what a probe's args hold
+
+Config variables can be set in the environment (BPFTRACE_MAX_STRLEN=64) or at the top of a script
+(config = { max_strlen = 64 }); NO_COLOR and BPFTRACE_COLOR=always|never|auto choose colors."#;
+
+/// The options as clap sees them. The documentation comments are the help text.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bpftrace",
+    about = "A high-level tracing language for Linux, powered by BPF",
+    override_usage = USAGE,
+    after_help = EXAMPLES,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true,
+    infer_long_args = true,
+    next_help_heading = "What to run"
+)]
+struct Arguments {
+    /// Run this program; what follows are its parameters
+    #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true)]
+    program: Option<String>,
+    /// List the probes that match a pattern or that a program uses; with -v, with their arguments
+    #[arg(short, long)]
+    list: bool,
+    /// A script, or - to read it from stdin, and its parameters $1, $2, ...; after --, also --NAME=VALUE
+    #[arg(value_name = "FILE", allow_negative_numbers = true)]
+    rest: Vec<String>,
+    /// Stop after a stage: codegen (compile only)
+    #[arg(long, value_name = "MODE", allow_hyphen_values = true)]
+    mode: Option<String>,
+    /// Print what the kernel and this build support
+    #[arg(long)]
+    info: bool,
+    /// Print the version
+    #[arg(short = 'V', long)]
+    version: bool,
+    /// Print this help
+    #[arg(short, long)]
+    help: bool,
+
+    /// Trace this process only, and end when it does
+    #[arg(short, long, value_name = "PID", allow_hyphen_values = true, help_heading = "Processes")]
+    pid: Option<String>,
+    /// Run a command once all probes are attached, and end when it does
+    #[arg(short = 'c', long, value_name = "COMMAND", allow_hyphen_values = true, help_heading = "Processes")]
+    cmd: Option<String>,
+    /// Activate USDT semaphores by file instead of by process
+    #[arg(long, help_heading = "Processes")]
+    usdt_file_activation: bool,
+
+    /// Write output to a file instead of stdout
+    #[arg(short, long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// The form of output: text or json (one JSON object a line)
+    #[arg(short, value_name = "FORMAT", allow_hyphen_values = true, help_heading = "Output")]
+    format: Option<String>,
+    /// When output is written: line, full or none
+    #[arg(short = 'B', value_name = "MODE", allow_hyphen_values = true, help_heading = "Output")]
+    buffering: Option<String>,
+    /// Print only what the program prints
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+    /// Say what is being done
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
+    verbose: u8,
+    /// Warn when reading memory or updating a map fails while the program runs
+    #[arg(short = 'k', long, action = clap::ArgAction::Count, help_heading = "Output")]
+    warnings: u8,
+    /// Print no warnings
+    #[arg(long, help_heading = "Output")]
+    no_warnings: bool,
+
+    /// Allow what can change or stop the system, such as system()
+    #[arg(long = "unsafe", help_heading = "Compiling")]
+    unsafe_mode: bool,
+    /// Look for C headers in this directory
+    #[arg(short = 'I', value_name = "DIR", help_heading = "Compiling")]
+    include_dirs: Vec<PathBuf>,
+    /// Include this C header before the program
+    #[arg(long = "include", value_name = "FILE", help_heading = "Compiling")]
+    includes: Vec<PathBuf>,
+    /// Do without features of the kernel: kprobe_multi, kprobe_session, uprobe_multi
+    #[arg(long, value_name = "FEATURE,...", allow_hyphen_values = true, help_heading = "Compiling")]
+    no_feature: Vec<String>,
+
+    /// Attach the probes, then leave
+    #[arg(long, help_heading = "Finding out what goes on")]
+    dry_run: bool,
+    /// Show a stage: ast, ir, codegen, codegen-opt, libbpf, verifier or all; several with commas
+    #[arg(
+        short,
+        long,
+        value_name = "STAGE,...",
+        allow_hyphen_values = true,
+        help_heading = "Finding out what goes on"
+    )]
+    debug: Vec<String>,
+    /// Check the generated LLVM IR
+    #[arg(long, help_heading = "Finding out what goes on")]
+    verify_llvm_ir: bool,
+    /// Write the BPF object to a file
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Finding out what goes on")]
+    emit_elf: Option<PathBuf>,
+    /// Write the LLVM IR to FILE.original.ll and FILE.optimized.ll
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Finding out what goes on")]
+    emit_llvm: Option<PathBuf>,
+    /// Accepted for old scripts: BTF is always used
+    #[arg(short, long, hide = true)]
+    btf: bool,
+}
+
+/// Reads the command line (without the program's name) and the environment.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Options, Diagnostic> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // clap forgets which parameters came after `--`, and only those may be named.
+    let after_dashes = args.iter().position(|a| a == "--").map_or(0, |at| args.len() - at - 1);
+    if args.is_empty() {
+        return Err(usage("nothing to do: give a script or -e 'program'"));
+    }
+    let matches =
+        Arguments::command().no_binary_name(true).try_get_matches_from(args).map_err(|e| explain(&e))?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(|e| explain(&e))?;
+    options(arguments, after_dashes, env)
+}
+
+fn options(
+    arguments: Arguments,
+    after_dashes: usize,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Options, Diagnostic> {
+    if arguments.cmd.is_some() && arguments.pid.is_some() {
+        return Err(usage(
+            "-c and -p exclude each other: tracing follows either a new process or a running one",
+        ));
+    }
+    if arguments.warnings > 0 && arguments.no_warnings {
+        return Err(usage("-k and --no-warnings exclude each other"));
+    }
+    let (mut stages, mut disabled) = (Stages::default(), vec![]);
+    for name in arguments.debug.iter().flat_map(|list| list.split(',')).filter(|n| !n.is_empty()) {
+        if !stages.set(name) {
+            return Err(usage(format!("there is no stage \"{name}\" to show"))
+                .help("-d takes ast, ir, codegen, codegen-opt, libbpf, verifier and all"));
+        }
+    }
+    for name in arguments.no_feature.iter().flat_map(|list| list.split(',')).filter(|n| !n.is_empty()) {
+        match name {
+            "kprobe_multi" => disabled.push(Feature::KprobeMulti),
+            "uprobe_multi" => disabled.push(Feature::UprobeMulti),
+            // Sessions are not used yet, so there is nothing to switch off.
+            "kprobe_session" => {}
+            _ => {
+                return Err(usage(format!("there is no feature \"{name}\" to do without"))
+                    .help("--no-feature takes kprobe_multi, kprobe_session and uprobe_multi"));
+            }
+        }
+    }
+    let form = match arguments.format.as_deref() {
+        None | Some("text" | "") => Form::Text,
+        Some("json") => Form::Json,
+        Some(other) => {
+            return Err(
+                usage(format!("there is no output format \"{other}\"")).help("-f takes text and json")
+            );
+        }
+    };
+    let buffering = match arguments.buffering.as_deref() {
+        None | Some("line") => Buffering::Line,
+        Some("full") => Buffering::Full,
+        Some("none") => Buffering::None,
+        Some(other) => {
+            return Err(
+                usage(format!("there is no buffering mode \"{other}\"")).help("-B takes line, full and none")
+            );
+        }
+    };
+    let pid = arguments.pid.as_deref().map(pid).transpose()?;
+    let mut config = Config::default();
+    let config_from_env = config.set_from_env(&env).map_err(|e| {
+        Diagnostic::error("environment", None, e.to_string())
+            .note("the variable was set in the environment, in upper case and with BPFTRACE_ before it")
+    })?;
+    let (command, parameters) = command(&arguments, after_dashes)?;
+    let (positional, named) = split_named(parameters, after_dashes);
+    Ok(Options {
+        command,
+        positional,
+        named,
+        pid,
+        child: arguments.cmd,
+        output: arguments.output,
+        form,
+        buffering,
+        quiet: arguments.quiet,
+        verbose: arguments.verbose > 0,
+        stages,
+        dry_run: arguments.dry_run,
+        warnings: !arguments.no_warnings,
+        report_helper_errors: arguments.warnings > 0,
+        unsafe_mode: arguments.unsafe_mode,
+        include_dirs: arguments.include_dirs,
+        includes: arguments.includes,
+        usdt_file_activation: arguments.usdt_file_activation,
+        verify_llvm_ir: arguments.verify_llvm_ir,
+        disabled,
+        emit_elf: arguments.emit_elf,
+        emit_llvm: arguments.emit_llvm,
+        config,
+        config_from_env,
+        notify_attached: env("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some(),
+    })
+}
+
+/// What to do, and the parameters that are left for the script.
+fn command(arguments: &Arguments, after_dashes: usize) -> Result<(Command, Vec<String>), Diagnostic> {
+    let mut rest = arguments.rest.clone();
+    if arguments.help {
+        let help = Arguments::command().term_width(100).render_help().to_string();
+        return Ok((Command::Print(help), vec![]));
+    }
+    if arguments.version {
+        return Ok((Command::Print(format!("{VERSION}\n")), vec![]));
+    }
+    if arguments.info {
+        return Ok((Command::Info, vec![]));
+    }
+    let text = arguments.program.clone().filter(|text| !text.is_empty());
+    if arguments.list {
+        return match (text, rest.len()) {
+            (Some(text), _) => Ok((Command::ListProgram(Program::Text(text)), rest)),
+            (None, 0) => Ok((Command::List("*:*".into()), rest)),
+            (None, 1) => {
+                let what = rest.remove(0);
+                // A pattern that is also a file's name is taken as the file, as ever.
+                Ok(if std::path::Path::new(&what).is_file() {
+                    (Command::ListProgram(Program::File(what.into())), rest)
+                } else {
+                    (Command::List(if what == "*" { "*:*".into() } else { what }), rest)
+                })
+            }
+            _ => Err(usage("-l takes one pattern")
+                .help("quote the pattern, so that the shell does not expand it: -l 'kprobe:vfs_*'")),
+        };
+    }
+    let program = match text {
+        Some(text) => Program::Text(text),
+        // What stands behind `--` is a parameter, except for the script itself: `bpftrace -- file.bt`.
+        None if rest.is_empty() => {
+            return Err(usage("no program was given").help(
+                "name a script, or write the program after -e: bpftrace -e 'BEGIN { printf(\"hello\\n\"); }'",
+            ));
+        }
+        None => match rest.remove(0) {
+            dash if dash == "-" => Program::Stdin,
+            path => Program::File(path.into()),
+        },
+    };
+    let _ = after_dashes;
+    match arguments.mode.as_deref() {
+        None => Ok((Command::Run(program), rest)),
+        Some("codegen") => Ok((Command::Compile(program), rest)),
+        Some(other) => {
+            Err(usage(format!("there is no mode \"{other}\"")).help("--mode takes codegen (compile only)"))
+        }
+    }
+}
+
+/// Splits off the named parameters among the last ones, which stood after `--`.
+fn split_named(parameters: Vec<String>, after_dashes: usize) -> (Vec<String>, Vec<String>) {
+    let from = parameters.len().saturating_sub(after_dashes);
+    let (mut positional, mut named) = (vec![], vec![]);
+    for (n, parameter) in parameters.into_iter().enumerate() {
+        match parameter.strip_prefix("--") {
+            Some(name) if n >= from => named.push(name.to_owned()),
+            _ => positional.push(parameter),
+        }
+    }
+    (positional, named)
+}
+
+fn pid(text: &str) -> Result<u32, Diagnostic> {
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse::<u32>(),
+    };
+    match number {
+        // The kernel's own limit for 64-bit machines, PID_MAX_LIMIT in include/linux/threads.h.
+        Ok(pid @ 1..=0x40_0000) => Ok(pid),
+        Ok(pid) => Err(usage(format!("{pid} is out of the range of process ids (1 to 4194304)"))),
+        Err(_) => Err(usage(format!("\"{text}\" is not a process id"))),
+    }
+}
+
+fn usage(message: impl Into<String>) -> Diagnostic {
+    let diagnostic = Diagnostic::error("usage", None, message);
+    if diagnostic.message.starts_with("nothing to do") {
+        return diagnostic.help("bpftrace --help shows all options");
+    }
+    diagnostic
+}
+
+/// What clap found wrong, as one of our messages.
+fn explain(error: &clap::Error) -> Diagnostic {
+    let context = |kind| {
+        error.get(kind).and_then(|value| match value {
+            ContextValue::String(text) => Some(text.clone()),
+            ContextValue::Strings(list) => list.first().cloned(),
+            _ => None,
+        })
+    };
+    // `--output <FILE>` → `--output`
+    let bare = |text: String| text.split_whitespace().next().unwrap_or_default().to_owned();
+    let option = context(ContextKind::InvalidArg).map(bare).unwrap_or_default();
+    let diagnostic = match error.kind() {
+        ErrorKind::UnknownArgument => usage(format!("there is no option {option}")),
+        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
+            usage(format!("{option} needs a value"))
+        }
+        ErrorKind::TooManyValues => usage(format!("{option} takes no value")),
+        ErrorKind::InvalidUtf8 => usage("an argument is not valid UTF-8"),
+        _ => {
+            let text = error.to_string();
+            usage(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
+        }
+    };
+    match context(ContextKind::SuggestedArg).map(bare) {
+        Some(suggestion) => diagnostic.help(format!("did you mean {suggestion}?")),
+        None => diagnostic.help("bpftrace --help shows all options"),
+    }
+}
+
+/// Whether messages are colored: `BPFTRACE_COLOR` decides, then `NO_COLOR`, else whether stderr is a terminal.
+/// The second value is a setting of `BPFTRACE_COLOR` that is none.
+pub fn color(env: impl Fn(&str) -> Option<String>) -> (bool, Option<String>) {
+    let automatic = || {
+        env("NO_COLOR").is_none_or(|v| v.is_empty())
+            && std::io::stdout().is_terminal()
+            && std::io::stderr().is_terminal()
+    };
+    match env("BPFTRACE_COLOR").as_deref() {
+        Some("always") => (true, None),
+        Some("never") => (false, None),
+        None | Some("auto") => (automatic(), None),
+        Some(other) => (automatic(), Some(other.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Options, Diagnostic> {
+        parse(args.iter().map(OsString::from), |_| None)
+    }
+
+    fn program(options: &Options) -> &Program {
+        match &options.command {
+            Command::Run(program) => program,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_declarations_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_program_and_its_parameters() {
+        let options = read(&["-e", "BEGIN { }", "one", "-v", "two"]).unwrap();
+        assert_eq!(program(&options), &Program::Text("BEGIN { }".into()));
+        assert_eq!(options.positional, ["one", "two"]);
+        assert!(options.verbose);
+        let options = read(&["script.bt", "7", "-5", "--", "x", "--aa=20", "--bb"]).unwrap();
+        assert_eq!(program(&options), &Program::File("script.bt".into()));
+        assert_eq!(options.positional, ["7", "-5", "x"]);
+        assert_eq!(options.named, ["aa=20", "bb"]);
+        assert_eq!(program(&read(&["-"]).unwrap()), &Program::Stdin);
+        assert_eq!(program(&read(&["--", "file.bt"]).unwrap()), &Program::File("file.bt".into()));
+        // The last -e counts, as with getopt.
+        assert_eq!(program(&read(&["-e", "a", "-e", "-b"]).unwrap()), &Program::Text("-b".into()));
+    }
+
+    #[test]
+    fn listing() {
+        let pattern = |args: &[&str]| match read(args).unwrap().command {
+            Command::List(pattern) => pattern,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(pattern(&["-l"]), "*:*");
+        assert_eq!(pattern(&["-l", "*"]), "*:*");
+        assert_eq!(pattern(&["-lv", "kprobe:vfs_*"]), "kprobe:vfs_*");
+        assert_eq!(pattern(&["kprobe:vfs_*", "-l", "-v"]), "kprobe:vfs_*");
+        assert!(read(&["-lv"]).unwrap().verbose);
+        assert!(matches!(
+            read(&["-l", "-e", "BEGIN {}"]).unwrap().command,
+            Command::ListProgram(Program::Text(_))
+        ));
+        assert!(read(&["-l", "a", "b"]).is_err());
+    }
+
+    #[test]
+    fn values_are_checked() {
+        for (args, message) in [
+            (&["--pid", "x", "a.bt"][..], "\"x\" is not a process id"),
+            (&["-p", "0", "a.bt"], "0 is out of the range of process ids (1 to 4194304)"),
+            (&["-p", "5000000", "a.bt"], "5000000 is out of the range of process ids (1 to 4194304)"),
+            (&["-f", "xml", "a.bt"], "there is no output format \"xml\""),
+            (&["-B", "some", "a.bt"], "there is no buffering mode \"some\""),
+            (&["-d", "ast,sema", "a.bt"], "there is no stage \"sema\" to show"),
+            (&["--no-feature", "speed", "a.bt"], "there is no feature \"speed\" to do without"),
+            (&["-k", "--no-warnings", "a.bt"], "-k and --no-warnings exclude each other"),
+            (&["-o"], "--output needs a value"),
+            (&["-e", ""], "no program was given"),
+            (&[], "nothing to do: give a script or -e 'program'"),
+        ] {
+            assert_eq!(read(args).unwrap_err().message, message, "{args:?}");
+        }
+        let options = read(&["-p", "0x10", "-d", "ast,codegen-opt", "-d", "ir", "a.bt"]).unwrap();
+        assert_eq!(options.pid, Some(16));
+        assert_eq!(options.stages, Stages { ast: true, ir: true, codegen_opt: true, ..Stages::default() });
+        assert!(options.stages.before_loading() && !options.stages.loading());
+    }
+
+    #[test]
+    fn unknown_options_come_with_a_suggestion() {
+        let error = read(&["--outptu", "x", "a.bt"]).unwrap_err();
+        assert_eq!(error.message, "there is no option --outptu");
+        assert_eq!(error.help, ["did you mean --output?"]);
+        assert_eq!(read(&["-Z"]).unwrap_err().message, "there is no option -Z");
+    }
+
+    #[test]
+    fn long_options_may_be_cut_short() {
+        assert!(read(&["--verb", "a.bt"]).unwrap().verbose);
+    }
+
+    #[test]
+    fn help_names_every_option_and_the_version_has_the_known_shape() {
+        let Command::Print(help) = read(&["--help"]).unwrap().command else { panic!() };
+        for argument in Arguments::command().get_arguments().filter(|a| !a.is_hide_set()) {
+            if let Some(long) = argument.get_long() {
+                assert!(help.contains(&format!("--{long}")), "{long}");
+            }
+        }
+        let Command::Print(version) = read(&["-V"]).unwrap().command else { panic!() };
+        assert!(version.starts_with("bpftrace v0."), "{version}");
+    }
+
+    #[test]
+    fn the_environment_sets_config_variables() {
+        let env = |name: &str| match name {
+            "BPFTRACE_MAX_STRLEN" => Some("32".to_owned()),
+            _ => None,
+        };
+        let options = parse(["a.bt".into()], env).unwrap();
+        assert_eq!((options.config.max_strlen, options.config_from_env), (32, vec!["max_strlen"]));
+        let bad = |name: &str| (name == "BPFTRACE_MAX_STRLEN").then(|| "many".to_owned());
+        assert!(parse(["a.bt".into()], bad).unwrap_err().message.contains("max_strlen"));
+    }
+
+    #[test]
+    fn colors() {
+        let with =
+            |name: &'static str, value: &'static str| color(move |n| (n == name).then(|| value.to_owned()));
+        assert_eq!(with("BPFTRACE_COLOR", "always"), (true, None));
+        assert_eq!(with("BPFTRACE_COLOR", "never"), (false, None));
+        assert_eq!(with("BPFTRACE_COLOR", "purple").1.as_deref(), Some("purple"));
+        assert!(!with("NO_COLOR", "1").0);
+    }
+}
