@@ -92,6 +92,16 @@ pub struct Map {
     pub max_entries: u32,
 }
 
+impl Map {
+    /// Where in the value of a map without keys a `u64` stands that is 1 once the script has written the map, and 0
+    /// again after `delete` and `clear`: a slot of an array is always there, but only a map that was written is
+    /// printed. The value in the object ends after it. `None` for a map with keys.
+    pub fn written_flag(&self, layouts: &Layouts) -> Option<u32> {
+        let size = crate::types::layout::size_of(&self.value, layouts);
+        self.key.is_none().then(|| size.next_multiple_of(8))
+    }
+}
+
 /// The kernel's map types that scripts use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MapKind {
