@@ -1,17 +1,58 @@
 //! Text to syntax tree.
+//!
+//! [`script`] reads the top level and finds where attach points, predicates and bodies begin and end; [`attach`]
+//! reads attach points; what is left is tokens ([`token`], [`literal`]), which [`shape`] disambiguates and
+//! [`recover`] runs the grammar over, with [`build`] making the nodes and [`explain`] the messages.
 
 pub mod ast;
+mod attach;
+mod build;
+mod explain;
+mod literal;
+mod recover;
+mod script;
+mod shape;
+mod token;
+
+#[allow(clippy::all, clippy::pedantic, unused)]
+mod grammar {
+    include!(concat!(env!("OUT_DIR"), "/bpftrace.rs"));
+}
 
 use crate::diagnostics::{Diagnostic, FileId};
 
 /// Parses a script. The tree is as complete as the errors allow.
 pub fn parse(text: &str, file: FileId) -> (ast::Script, Vec<Diagnostic>) {
-    let _ = (text, file);
-    todo!()
+    script::parse(text, file)
 }
 
-/// Parses an attach point or a pattern of `-l`.
+/// Parses an attach point or a pattern of `-l`: the whole text, in which `/` and spaces mean nothing special.
 pub fn parse_attach_point(text: &str, file: FileId) -> Result<ast::AttachPoint, Diagnostic> {
-    let _ = (text, file);
-    todo!()
+    let mut diagnostics = vec![];
+    let (point, _) = attach::scan(text, 0, file, attach::Until::End, &mut diagnostics);
+    match diagnostics.into_iter().next() {
+        Some(diagnostic) => Err(diagnostic),
+        None => Ok(point),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoke() {
+        let text = r#"#!/usr/bin/env bpftrace
+#include <linux/path.h>
+struct s { int a; };
+config = { stack_mode=perf; max_map_keys=2 }
+BEGIN { printf("hello %d\n", 1 + 2 * 3); }
+kprobe:f, uprobe:/bin/bash:readline /pid == 1 && @x[tid] / 2 > 1/
+{ $x = (struct s *)arg0; @[comm, pid] = count(); if ($x->a == 1) { exit(); } else if (1) { } else { return; } 
+  for ($kv : @x) { print($kv.0.1); } unroll(3) { $i++ } delete(@x[tid]); $y = { let $z = 1; $z }; print((uint64)$x, sizeof(struct s), (1,), (a=1,b=2), @x[1] ? : 2) }
+"#;
+        let (script, errors) = parse(text, FileId(0));
+        assert!(errors.is_empty(), "{errors:#?}");
+        assert_eq!(script.probes.len(), 2);
+    }
 }

@@ -1,0 +1,234 @@
+//! Decides, before the grammar sees the tokens, what would need more than one token of lookahead: which `(` opens
+//! a cast or a type, which `{` and `if` are values.
+
+use std::collections::HashSet;
+
+use super::token::{Lexeme, Token};
+
+/// Names that are values though they look like types in parentheses: `(pid) * 2` multiplies.
+const BUILTINS: &[&str] = &[
+    "args",
+    "cgroup",
+    "comm",
+    "cpid",
+    "cpu",
+    "ctx",
+    "curtask",
+    "dw_ustack",
+    "elapsed",
+    "func",
+    "gid",
+    "jiffies",
+    "kstack",
+    "ncpus",
+    "nsecs",
+    "numaid",
+    "pid",
+    "ppid",
+    "probe",
+    "rand",
+    "retval",
+    "tid",
+    "uid",
+    "usermode",
+    "username",
+    "ustack",
+    "true",
+    "false",
+];
+
+/// Calls whose argument may be a type.
+const TYPE_CALLS: &[&str] = &["sizeof", "offsetof", "typeof", "typeinfo"];
+
+fn is_builtin(name: &str) -> bool {
+    let numbered = |prefix| {
+        name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    BUILTINS.contains(&name) || name.starts_with("__builtin_") || numbered("arg") || numbered("sarg")
+}
+
+/// `values` are further names that are no types: the script's `#define`s.
+pub fn shape(tokens: &mut [Lexeme<'_>], values: &HashSet<&str>) {
+    for at in 0..tokens.len() {
+        let before = at.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| t.token);
+        let shaped = match tokens[at].token {
+            Token::LParen => match before {
+                Some(Token::Ident(name)) => (TYPE_CALLS.contains(&name)
+                    && type_argument(tokens, at + 1, values))
+                .then_some(Token::TypeParen),
+                _ => cast(tokens, at + 1, values).then_some(Token::CastParen),
+            },
+            Token::LBrace if before.is_some_and(wants_value) => Some(Token::ValueBrace),
+            Token::If if before.is_some_and(wants_value) => Some(Token::ValueIf),
+            _ => None,
+        };
+        if let Some(token) = shaped {
+            tokens[at].token = token;
+        }
+    }
+}
+
+/// After this token comes a value.
+pub fn wants_value(token: Token<'_>) -> bool {
+    use Token::*;
+    matches!(
+        token,
+        LParen
+            | CastParen
+            | LBracket
+            | Comma
+            | Colon
+            | Question
+            | DotDot
+            | Plus
+            | Minus
+            | Star
+            | Slash
+            | Percent
+            | And
+            | Or
+            | Caret
+            | Shl
+            | Shr
+            | AndAnd
+            | OrOr
+            | EqEq
+            | Ne
+            | Lt
+            | Le
+            | Gt
+            | Ge
+            | Not
+            | Tilde
+            | Assign
+            | AddAssign
+            | SubAssign
+            | MulAssign
+            | DivAssign
+            | ModAssign
+            | AndAssign
+            | OrAssign
+            | XorAssign
+            | ShlAssign
+            | ShrAssign
+            | Return
+            | If
+            | ValueIf
+            | While
+            | Unroll
+            | StartExpr
+    )
+}
+
+/// The words and suffixes of a type.
+struct TypeShape<'s> {
+    /// The token after it.
+    end: usize,
+    words: usize,
+    tagged: bool,
+    /// The last word.
+    name: &'s str,
+    suffixed: bool,
+}
+
+fn type_shape<'s>(tokens: &[Lexeme<'s>], mut at: usize) -> Option<TypeShape<'s>> {
+    let token = |at: usize| tokens.get(at).map(|t| t.token);
+    let mut shape = TypeShape { end: at, words: 0, tagged: false, name: "", suffixed: false };
+    loop {
+        match token(at) {
+            Some(Token::Ident(name)) => {
+                shape.words += 1;
+                shape.name = name;
+            }
+            Some(Token::Struct | Token::Union | Token::Enum) => shape.tagged = true,
+            _ => break,
+        }
+        at += 1;
+    }
+    if shape.words == 0 {
+        return None;
+    }
+    loop {
+        at += match (token(at), token(at + 1), token(at + 2)) {
+            (Some(Token::Star), ..) => 1,
+            (Some(Token::LBracket), Some(Token::RBracket), _) => 2,
+            (Some(Token::LBracket), Some(Token::Int(_)), Some(Token::RBracket)) => 3,
+            _ => break,
+        };
+        shape.suffixed = true;
+    }
+    shape.end = at;
+    Some(shape)
+}
+
+/// A type that stands alone in the argument of `sizeof` and its relatives.
+fn type_argument(tokens: &[Lexeme<'_>], at: usize, values: &HashSet<&str>) -> bool {
+    type_shape(tokens, at).is_some_and(|shape| {
+        let closed = matches!(tokens.get(shape.end).map(|t| t.token), Some(Token::RParen | Token::Comma));
+        let plain = shape.words == 1 && !shape.tagged;
+        closed && !(plain && (is_builtin(shape.name) || values.contains(shape.name)))
+    })
+}
+
+/// `(type)` before something that can be cast.
+fn cast(tokens: &[Lexeme<'_>], at: usize, values: &HashSet<&str>) -> bool {
+    if matches!(tokens.get(at).map(|t| t.token), Some(Token::Ident("typeof"))) {
+        return typeof_cast(tokens, at + 1);
+    }
+    let Some(shape) = type_shape(tokens, at) else { return false };
+    if tokens.get(shape.end).map(|t| t.token) != Some(Token::RParen) {
+        return false;
+    }
+    let operand = (tokens.get(shape.end + 1).map(|t| t.token), tokens.get(shape.end + 2).map(|t| t.token));
+    let plain = shape.words == 1 && !shape.tagged;
+    if plain && (is_builtin(shape.name) || values.contains(shape.name)) {
+        return false;
+    }
+    match operand {
+        // An operand for certain, or else an operator between two operands: the language takes it as a cast.
+        (Some(Token::And), after) => matches!(after, Some(Token::Variable(_) | Token::Map(_))),
+        (Some(token), _) => {
+            use Token::*;
+            matches!(
+                token,
+                Ident(_)
+                    | Int(_)
+                    | Str(_)
+                    | Variable(_)
+                    | Map(_)
+                    | Positional(_)
+                    | PositionalCount
+                    | LParen
+                    | Minus
+                    | Dec
+                    | Inc
+                    | Not
+                    | Tilde
+                    | Star
+            )
+        }
+        (None, _) => false,
+    }
+}
+
+fn typeof_cast(tokens: &[Lexeme<'_>], open: usize) -> bool {
+    if tokens.get(open).map(|t| t.token) != Some(Token::LParen) {
+        return false;
+    }
+    let mut depth = 0;
+    for (at, lexeme) in tokens.iter().enumerate().skip(open) {
+        match lexeme.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Semi | Token::LBrace | Token::RBrace => return false,
+            _ => {}
+        }
+        if depth == 0 {
+            let suffixes = tokens[at + 1..].iter().take_while(|t| {
+                matches!(t.token, Token::Star | Token::LBracket | Token::RBracket | Token::Int(_))
+            });
+            return tokens.get(at + 1 + suffixes.count()).map(|t| t.token) == Some(Token::RParen);
+        }
+    }
+    false
+}
