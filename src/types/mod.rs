@@ -6,7 +6,9 @@
 
 pub mod btf;
 pub mod buckets;
+mod convert;
 pub mod layout;
+pub mod names;
 pub mod store;
 pub mod tracefs;
 
