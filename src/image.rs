@@ -169,8 +169,8 @@ pub struct Attach {
     pub what: Target,
 }
 
-/// What the kernel is asked for. `names` and `name_ids` run parallel to the targets: the number of the probe name
-/// that `probe` yields there, passed as the BPF cookie.
+/// What the kernel is asked for. `name_ids` run parallel to the targets: the number of the probe name that `probe`
+/// yields there, passed as the BPF cookie; 0 and empty where the program does not ask for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     Begin,
@@ -234,6 +234,18 @@ impl Target {
     /// it back (`bpf_get_attach_cookie`). A program for the others has one name only.
     pub fn takes_cookie(&self) -> bool {
         !matches!(self, Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. })
+    }
+
+    /// Leaves the numbers of probe names out, where the program does not ask for them.
+    pub fn clear_cookies(&mut self) {
+        match self {
+            Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. } => {}
+            Target::Kprobe { name_id, .. }
+            | Target::Tracepoint { name_id, .. }
+            | Target::Uprobe { name_id, .. }
+            | Target::Perf { name_id, .. } => *name_id = 0,
+            Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => name_ids.clear(),
+        }
     }
 }
 

@@ -52,12 +52,28 @@ impl Refusal {
 fn links(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result<Vec<Link>, Refusal> {
     match what {
         Target::Begin | Target::End => Ok(vec![]),
+        Target::Tracepoint { category, event, name_id } => {
+            let id = kernel
+                .tracefs()
+                .map_err(|e| Refusal::Words(e.to_string()))?
+                .event_id(category, event)
+                .map_err(|e| Refusal::Os(e.raw_os_error().unwrap_or(libc::EINVAL)))?;
+            // One event on any CPU is enough: programs hang on the tracepoint, not on the event's CPU.
+            let event = PerfEvent {
+                kind: libbpf_sys::PERF_TYPE_TRACEPOINT,
+                config: id,
+                sample: Sample::Period(1),
+                pid: None,
+            };
+            let cpu = kernel.online_cpus().first().copied().unwrap_or(0);
+            Ok(vec![on_event(program, event.open(cpu)?, *name_id)?])
+        }
         Target::Perf { kind, config, sample, cpus, pid, name_id } => {
             let event = PerfEvent { kind: *kind, config: *config, sample: *sample, pid: *pid };
-            let online: Vec<u32> = (0..kernel.possible_cpus()).collect();
+            let online = kernel.online_cpus();
             let cpus = match cpus {
                 Cpus::One => online.get(..1).unwrap_or(&[0]),
-                Cpus::All => &online,
+                Cpus::All => online,
             };
             cpus.iter()
                 .map(|&cpu| event.open(cpu))

@@ -11,7 +11,11 @@ mod point;
 mod refusal;
 mod special;
 mod timer;
+mod tracepoint;
 mod view;
+
+#[cfg(test)]
+mod attach_tests;
 
 use std::path::PathBuf;
 
@@ -75,6 +79,8 @@ pub struct View {
     pub space: Space,
     /// The value the BPF program returns.
     pub returns: i64,
+    /// The kernel cannot limit these to the process of `-p`, so the program has to compare pids itself.
+    pub filter_pid: bool,
 }
 
 /// An attach point as listed.
@@ -130,6 +136,7 @@ pub static PROVIDERS: &[&dyn Provider] = &[
     &timer::Timer::INTERVAL,
     &timer::Timer::PROFILE,
     &perf::Software,
+    &tracepoint::Tracepoint,
 ];
 
 /// The provider of that name, full or short, in any case where that leaves no doubt.
@@ -155,6 +162,10 @@ pub fn resolve(
             Ok(found) => found.into_iter().for_each(|group| merge(&mut groups, group, uses, host)),
             Err(problem) => problems.extend(missing(problem, host.config.missing_probes)),
         }
+    }
+    // A constant needs no cookie, which old kernels do not take.
+    for group in groups.iter_mut().filter(|g| g.view.name.kind != ir::ExprKind::ProbeName) {
+        group.attach.iter_mut().for_each(|attach| attach.what.clear_cookies());
     }
     (groups, problems)
 }

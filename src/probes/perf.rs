@@ -78,17 +78,17 @@ impl Provider for Software {
             Some(count) if count > 0 => format!("software:{}:{count}", event.text),
             _ => format!("software:{}", event.text),
         };
-        let number = add_name(&name);
+        let name_id = if uses.name { add_name(&name) } else { 0 };
         let what = Target::Perf {
             kind: libbpf_sys::PERF_TYPE_SOFTWARE,
             config: known.config.into(),
             sample: Sample::Period(count.filter(|&n| n > 0).unwrap_or(known.count)),
             cpus: Cpus::All,
             pid: host.pid,
-            name_id: if uses.name { number } else { 0 },
+            name_id,
         };
         let attach = Attach { name, span: point.span, what };
-        let view = View::empty("software", Context::Registers, number);
+        let view = View::empty("software", Context::Registers, name_id);
         Ok(vec![Group { section: "perf_event".into(), attach: vec![attach], view }])
     }
 

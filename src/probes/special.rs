@@ -28,13 +28,14 @@ impl Provider for Special {
     fn resolve(
         &self,
         point: &AttachPoint,
-        _: Uses,
+        uses: Uses,
         _: &mut Host<'_>,
         add_name: &mut dyn FnMut(&str) -> u32,
     ) -> Result<Vec<Group>, Diagnostic> {
         let name = self.names[0];
         point::parts(point, 0..=0, name)?;
-        let view = View::empty(name, Context::None, add_name(name));
+        let name_id = if uses.name { add_name(name) } else { 0 };
+        let view = View::empty(name, Context::None, name_id);
         let attach = Attach { name: name.into(), span: point.span, what: self.target.clone() };
         Ok(vec![Group { section: "raw_tp".into(), attach: vec![attach], view }])
     }

@@ -87,7 +87,7 @@ impl Provider for Timer {
         let (unit, count, sample) = rate(parts, self.usage())?;
         let provider = self.names[0];
         let name = format!("{provider}:{unit}:{count}");
-        let number = add_name(&name);
+        let name_id = if uses.name { add_name(&name) } else { 0 };
         let what = Target::Perf {
             kind: libbpf_sys::PERF_TYPE_SOFTWARE,
             config: libbpf_sys::PERF_COUNT_SW_CPU_CLOCK.into(),
@@ -95,10 +95,10 @@ impl Provider for Timer {
             cpus: self.cpus,
             // An interval is a timer, not a sample of what the process does.
             pid: host.pid.filter(|_| self.cpus == Cpus::All),
-            name_id: if uses.name { number } else { 0 },
+            name_id,
         };
         let attach = Attach { name, span: point.span, what };
-        let view = View::empty(provider, Context::Registers, number);
+        let view = View::empty(provider, Context::Registers, name_id);
         Ok(vec![Group { section: "perf_event".into(), attach: vec![attach], view }])
     }
 

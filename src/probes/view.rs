@@ -19,6 +19,7 @@ impl View {
             name: expr(ExprKind::Const(name.into()), Type::ProbeName),
             space: Space::Kernel,
             returns: 0,
+            filter_pid: false,
         }
     }
 
@@ -32,6 +33,7 @@ impl View {
             && self.func == other.func
             && self.space == other.space
             && self.returns == other.returns
+            && self.filter_pid == other.filter_pid
     }
 }
 

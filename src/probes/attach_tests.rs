@@ -1,0 +1,178 @@
+//! Attaching to the running kernel. What a test sees is how often its program ran, as the kernel counts it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use inkwell::OptimizationLevel;
+use inkwell::context::Context;
+use inkwell::targets::{
+    CodeModel, FileType, InitializationConfig, RelocMode, Target as Machine, TargetTriple,
+};
+use libbpf_rs::{Object, ObjectBuilder, ProgramMut};
+
+use super::attach::{AttachError, Attachment, attach, missed};
+use crate::diagnostics::Span;
+use crate::image::{Attach, Cpus, Sample, Target};
+use crate::kernel::Kernel;
+
+/// Says so and returns false where the test cannot run.
+pub(super) fn may_attach() -> bool {
+    let kernel = Kernel::new();
+    let may = kernel.capabilities().may_trace(kernel.version());
+    if !may {
+        eprintln!("SKIPPED: attaching to the kernel takes CAP_BPF and CAP_PERFMON");
+    }
+    may
+}
+
+/// An object with a program that does nothing.
+fn object(section: &str) -> Object {
+    Machine::initialize_bpf(&InitializationConfig::default());
+    let context = Context::create();
+    let module = context.create_module("test");
+    let triple = TargetTriple::create("bpf");
+    module.set_triple(&triple);
+    let int = context.i32_type();
+    let pointer = context.ptr_type(Default::default());
+    let function = module.add_function("probe", int.fn_type(&[pointer.into()], false), None);
+    function.set_section(Some(section));
+    // Without it there would be an unwind table, which libbpf complains about.
+    let kind = inkwell::attributes::Attribute::get_named_enum_kind_id("nounwind");
+    let nounwind = context.create_enum_attribute(kind, 0);
+    function.add_attribute(inkwell::attributes::AttributeLoc::Function, nounwind);
+    let builder = context.create_builder();
+    builder.position_at_end(context.append_basic_block(function, ""));
+    builder.build_return(Some(&int.const_zero())).unwrap();
+    let text = context.const_string(b"GPL", true);
+    let license = module.add_global(text.get_type(), None, "LICENSE");
+    license.set_initializer(&text);
+    license.set_section(Some("license"));
+    let machine = Machine::from_triple(&triple)
+        .unwrap()
+        .create_target_machine(
+            &triple,
+            "v3",
+            "",
+            OptimizationLevel::Default,
+            RelocMode::Default,
+            CodeModel::Default,
+        )
+        .unwrap();
+    let elf = machine.write_to_memory_buffer(&module, FileType::Object).unwrap();
+    ObjectBuilder::default().open_memory(elf.as_slice()).unwrap().load().unwrap()
+}
+
+/// Has the kernel count runs while it lives.
+fn statistics() -> OwnedFd {
+    // SAFETY: a descriptor that the kernel makes for us, checked right after.
+    unsafe {
+        let fd = libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME);
+        assert!(fd >= 0, "cannot count runs: {}", std::io::Error::last_os_error());
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+fn runs(program: &ProgramMut<'_>) -> u64 {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `size` bytes to `info`.
+    let result = unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size)
+    };
+    assert_eq!(result, 0);
+    info.run_cnt
+}
+
+pub(super) fn point(name: &str, what: Target) -> Attach {
+    Attach { name: name.into(), span: Span::default(), what }
+}
+
+/// Attaches, does something, and returns how often the program ran meanwhile, and how often after detaching.
+fn hits(section: &str, what: Target, act: impl Fn()) -> Result<(u64, u64), AttachError> {
+    let _statistics = statistics();
+    let object = object(section);
+    let program = object.progs_mut().next().unwrap();
+    let attachment: Attachment = attach(&Kernel::new(), &program, &point("test", what))?;
+    assert!(!attachment.links.is_empty());
+    act();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while runs(&program) == 0 && Instant::now() < deadline {
+        sleep(Duration::from_millis(5));
+        act();
+    }
+    let before = runs(&program);
+    drop(attachment);
+    let detached = runs(&program);
+    act();
+    sleep(Duration::from_millis(20));
+    assert_eq!(missed(&program), 0);
+    Ok((before, runs(&program) - detached))
+}
+
+fn perf(config: u32, sample: Sample, cpus: Cpus) -> Target {
+    Target::Perf {
+        kind: libbpf_sys::PERF_TYPE_SOFTWARE,
+        config: config.into(),
+        sample,
+        cpus,
+        pid: None,
+        name_id: 7,
+    }
+}
+
+#[test]
+fn an_interval_fires_and_stops() {
+    if !may_attach() {
+        return;
+    }
+    let every_5_ms = perf(libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, Sample::Period(5_000_000), Cpus::One);
+    let (hits, after) = hits("perf_event", every_5_ms, || sleep(Duration::from_millis(100))).unwrap();
+    // 20 at best; a busy machine delays some.
+    assert!((5..=22).contains(&hits), "{hits} in 100 ms");
+    assert_eq!(after, 0);
+}
+
+#[test]
+fn a_software_event_fires() {
+    if !may_attach() {
+        return;
+    }
+    let faults = perf(libbpf_sys::PERF_COUNT_SW_PAGE_FAULTS, Sample::Period(1), Cpus::All);
+    let (hits, _) = hits("perf_event", faults, || drop(vec![1u8; 1 << 24])).unwrap();
+    assert!(hits > 0);
+}
+
+#[test]
+fn a_frequency_over_the_limit_is_explained() {
+    if !may_attach() {
+        return;
+    }
+    let often = perf(libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, Sample::Frequency(i64::MAX as u64), Cpus::All);
+    let error = hits("perf_event", often, || {}).unwrap_err();
+    assert!(error.message.contains("perf_event_max_sample_rate"), "{error}");
+    assert!(!error.missing);
+}
+
+#[test]
+fn a_tracepoint_fires() {
+    if !may_attach() {
+        return;
+    }
+    let openat =
+        Target::Tracepoint { category: "syscalls".into(), event: "sys_enter_openat".into(), name_id: 0 };
+    let (hits, _) = hits("tp", openat, || drop(File::open("/dev/null"))).unwrap();
+    assert!(hits > 0);
+    let nothing = Target::Tracepoint { category: "syscalls".into(), event: "nothing".into(), name_id: 0 };
+    let error = attach_only("tp", nothing).unwrap_err();
+    assert_eq!(error.message, "cannot attach to test: there is no such event");
+    assert!(error.missing);
+}
+
+/// Attaches and detaches.
+fn attach_only(section: &str, what: Target) -> Result<(), AttachError> {
+    let object = object(section);
+    let program = object.progs_mut().next().unwrap();
+    attach(&Kernel::new(), &program, &point("test", what)).map(drop)
+}

@@ -1,0 +1,170 @@
+//! `tracepoint`: the kernel's static events, with the fields that tracefs says their records have.
+
+use super::pattern::{Pattern, has_wildcard};
+use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::image::{Attach, Target};
+use crate::ir::{Context, Expr};
+use crate::kernel::Kernel;
+use crate::kernel::tracefs::Tracefs;
+use crate::syntax::ast::AttachPoint;
+
+pub(super) struct Tracepoint;
+
+const USAGE: &str = "tracepoint:syscalls:sys_enter_openat";
+
+/// The category and the event of an attach point. With one part only, that is the event's pattern: `tracepoint:*exec*`.
+fn category_and_event(point: &AttachPoint) -> Result<(&str, &str), Diagnostic> {
+    match point::parts(point, 1..=2, USAGE)? {
+        [event] if has_wildcard(&event.text) => Ok(("*", &event.text)),
+        [category, event] => Ok((&category.text, &event.text)),
+        _ => Err(Diagnostic::error("attach-point-arguments", point.span, "tracepoint takes 2 arguments")
+            .help(format!("it is written {USAGE}"))),
+    }
+}
+
+fn tracefs(kernel: &Kernel, span: Span) -> Result<&Tracefs, Diagnostic> {
+    kernel.tracefs().map_err(|e| Diagnostic::error("no-tracefs", span, e.to_string()).help(e.help()))
+}
+
+fn unreadable(file: &str, span: Span, error: &std::io::Error) -> Diagnostic {
+    let problem = Diagnostic::error("no-tracefs", span, format!("cannot read {file} in tracefs: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => problem.help("only root may read it: run as root"),
+        _ => problem,
+    }
+}
+
+/// All events as `category:event`, sorted.
+fn events(tracefs: &Tracefs, span: Span) -> Result<Vec<String>, Diagnostic> {
+    const FILE: &str = "available_events";
+    let text = tracefs.read(FILE).map_err(|e| unreadable(FILE, span, &e))?;
+    let mut events: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    events.sort_unstable();
+    events.dedup();
+    Ok(events)
+}
+
+/// The events that an attach point means.
+fn matching(
+    tracefs: &Tracefs,
+    category: &str,
+    event: &str,
+    span: Span,
+) -> Result<Vec<(String, String)>, Diagnostic> {
+    if !has_wildcard(category) && !has_wildcard(event) {
+        let id = format!("events/{category}/{event}/id");
+        let plain = !category.contains('/') && !event.contains('/') && !event.is_empty();
+        return Ok(if plain && tracefs.exists(id) { vec![(category.into(), event.into())] } else { vec![] });
+    }
+    let (category, event) = (Pattern::new(category), Pattern::new(event));
+    Ok(events(tracefs, span)?
+        .into_iter()
+        .filter_map(|name| name.split_once(':').map(|(c, e)| (c.to_owned(), e.to_owned())))
+        .filter(|(c, e)| category.matches(c) && event.matches(e))
+        .collect())
+}
+
+/// The error for events that are not there, with those that are.
+fn missing(tracefs: &Tracefs, category: &str, event: &str, span: Span) -> Diagnostic {
+    let problem = point::missing("tracepoint", &format!("{category}:{event}"), span);
+    let Ok(all) = events(tracefs, span) else { return problem };
+    if has_wildcard(category) || has_wildcard(event) {
+        return problem.note("no event of the kernel matches the pattern");
+    }
+    let known = || all.iter().filter_map(|name| name.split_once(':'));
+    // The category may be wrong and the event right.
+    let elsewhere: Vec<String> =
+        known().filter(|(_, e)| *e == event).map(|(c, e)| format!("{c}:{e}")).take(3).collect();
+    if !elsewhere.is_empty() {
+        return problem.help(format!("did you mean {}?", point::listed(&elsewhere)));
+    }
+    if known().any(|(c, _)| c == category) {
+        let of_category = known().filter(|(c, _)| *c == category).map(|(_, e)| e);
+        return point::did_you_mean(problem, event, of_category)
+            .note(format!("the category {category} has no event {event}"));
+    }
+    let mut categories: Vec<&str> = known().map(|(c, _)| c).collect();
+    categories.dedup();
+    point::did_you_mean(problem, category, categories).note(format!("there is no category {category}"))
+}
+
+/// The fields of `args`: what the record holds after the fields that all records have.
+fn args(
+    tracefs: &Tracefs,
+    category: &str,
+    event: &str,
+    span: Span,
+) -> Result<Vec<(String, Expr)>, Diagnostic> {
+    let _ = (tracefs, category, event, span);
+    Ok(vec![])
+}
+
+impl Provider for Tracepoint {
+    fn names(&self) -> &'static [&'static str] {
+        &["tracepoint", "t"]
+    }
+
+    fn searched(&self) -> Searched {
+        Searched::Always
+    }
+
+    fn resolve(
+        &self,
+        point: &AttachPoint,
+        uses: Uses,
+        host: &mut Host<'_>,
+        add_name: &mut dyn FnMut(&str) -> u32,
+    ) -> Result<Vec<Group>, Diagnostic> {
+        let (category, event) = category_and_event(point)?;
+        let tracefs = tracefs(host.kernel, point.span)?;
+        let events = matching(tracefs, category, event, point.span)?;
+        if events.is_empty() {
+            return Err(missing(tracefs, category, event, point.span));
+        }
+        let mut groups = vec![];
+        for (category, event) in events {
+            let name = format!("tracepoint:{category}:{event}");
+            let name_id = if uses.name { add_name(&name) } else { 0 };
+            let mut view = View::empty("tracepoint", Context::Record, name_id);
+            view.filter_pid = true;
+            if uses.typed {
+                view.args = Some(args(tracefs, &category, &event, point.span)?);
+            }
+            let what = Target::Tracepoint { category, event, name_id };
+            let attach = vec![Attach { name, span: point.span, what }];
+            groups.push(Group { section: "tp".into(), attach, view });
+        }
+        Ok(groups)
+    }
+
+    fn list(
+        &self,
+        point: &AttachPoint,
+        verbose: bool,
+        host: &mut Host<'_>,
+        found: &mut dyn FnMut(Listed),
+    ) -> Result<(), Diagnostic> {
+        let (category, event) = match point.parts.get(1..).unwrap_or_default() {
+            [] => ("*", "*"),
+            [event] => ("*", event.text.as_str()),
+            _ => category_and_event(point)?,
+        };
+        let tracefs = tracefs(host.kernel, point.span)?;
+        for (category, event) in matching(tracefs, category, event, point.span)? {
+            let args = if verbose { declarations(tracefs, &category, &event) } else { vec![] };
+            found(Listed { name: format!("tracepoint:{category}:{event}"), args });
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a record as its `format` file declares them, without those of all records.
+fn declarations(tracefs: &Tracefs, category: &str, event: &str) -> Vec<String> {
+    let text = tracefs.read(format!("events/{category}/{event}/format")).unwrap_or_default();
+    text.lines()
+        .skip_while(|line| !line.is_empty())
+        .filter_map(|line| line.trim_start().strip_prefix("field:")?.split(';').next())
+        .map(str::to_owned)
+        .collect()
+}
