@@ -4,6 +4,9 @@
 //! crate formats one.
 
 pub mod render;
+mod similar;
+
+pub use similar::similar;
 
 use serde::{Deserialize, Serialize};
 
