@@ -4,9 +4,7 @@
 //! crate formats one.
 
 pub mod render;
-mod similar;
-
-pub use similar::similar;
+pub mod suggest;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,35 +74,46 @@ impl Sources {
         self.get(span.file).and_then(|s| s.text.get(span.start as usize..span.end as usize)).unwrap_or("")
     }
 
-    /// Line and column of a span's start and the column of its last character, all from 1, as the first line of
-    /// a message shows them (`file:line:col-col`). The columns are counted in characters.
+    /// Where a span starts and ends, as the first line of a message shows it: `file:line:start-end`, or
+    /// `file:line-last_line` where it covers several lines.
     pub fn position(&self, span: Span) -> Position {
-        let Some(source) = self.get(span.file) else { return Position { line: 1, start: 1, end: 1 } };
-        let floor = |mut at: usize| {
-            at = at.min(source.text.len());
-            while !source.text.is_char_boundary(at) {
-                at -= 1;
-            }
-            at
+        let Some(source) = self.get(span.file) else {
+            return Position { line: 1, start: 1, last_line: 1, end: 2 };
         };
-        let (start, end) = (floor(span.start as usize), floor(span.end as usize));
-        let before = &source.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        let first = source.text[line_start..start].chars().count() + 1;
-        let covered = source.text[start..end.max(start)].split('\n').next().unwrap_or("").chars().count();
-        Position {
-            line: before.matches('\n').count() + 1,
-            start: first,
-            end: first + covered.saturating_sub(1),
-        }
+        let text = source.text.as_str();
+        let start = floor_char_boundary(text, span.start as usize);
+        let end = floor_char_boundary(text, span.end as usize).max(start);
+        // A line break at the end of a span does not make it one of two lines.
+        let end = start + text[start..end].trim_end_matches(['\n', '\r']).len();
+        let column = |at: usize| {
+            let line_start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+            text[line_start..at].chars().count() + 1
+        };
+        let line = text[..start].matches('\n').count() + 1;
+        let last_line = line + text[start..end].matches('\n').count();
+        let (first, last) = (column(start), column(end));
+        let empty = line == last_line && last <= first;
+        Position { line, start: first, last_line, end: if empty { first + 1 } else { last } }
     }
 }
 
-/// See [`Sources::position`].
+/// The nearest place at or before `at` where a character starts.
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// See [`Sources::position`]. All count from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     pub line: usize,
+    /// The column of the first character.
     pub start: usize,
+    pub last_line: usize,
+    /// The column after the last character, as the reference counts.
     pub end: usize,
 }
 

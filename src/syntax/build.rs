@@ -33,7 +33,7 @@ pub enum Parsed {
 /// What follows `else`.
 pub enum Else {
     Block(DeepBlock),
-    If(DeepStmt),
+    If(Box<DeepStmt>),
 }
 
 /// A word of a type.

@@ -7,6 +7,7 @@
 pub mod ast;
 mod attach;
 mod build;
+pub mod dump;
 mod explain;
 mod literal;
 mod recover;

@@ -533,7 +533,7 @@ impl<'s> Reader<'s> {
                     break;
                 }
                 // The body, unless a value is wanted: then it is a block that is a value.
-                Token::LBrace if !tokens.last().is_some_and(|t| wants_value(t.token)) => {
+                Token::LBrace if tokens.last().is_some_and(|t| !wants_value(t.token)) => {
                     self.at = lexeme.start;
                     break;
                 }

@@ -1,0 +1,106 @@
+//! Golden tests: `tests/golden/<area>/<case>.bt` is turned into text, which has to be that of `<case>.out` beside it.
+//!
+//! `UPDATE=1 cargo test --test golden` writes the `.out` files; read what changed before committing it. A filter
+//! works as ever: `cargo test --test golden syntax-errors/unclosed`.
+//!
+//! To add an area, make its directory and add a line to [`AREAS`] with the function that renders a script. The
+//! function sees the script's text and whatever it likes to make of it; it must not depend on the machine.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use bpftrace::diagnostics::{FileId, Sources, render};
+use bpftrace::syntax;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// An area's directory, and how its scripts become text.
+const AREAS: &[(&str, fn(&str) -> Result<String, Failed>)] =
+    &[("ast", ast), ("syntax-errors", syntax_errors)];
+
+/// The syntax tree of a script without mistakes.
+fn ast(text: &str) -> Result<String, Failed> {
+    let (script, diagnostics) = syntax::parse(text, FileId::default());
+    if !diagnostics.is_empty() {
+        return Err(render::text(&diagnostics, &Sources::single("stdin", text), false).into());
+    }
+    Ok(syntax::dump::script(&script))
+}
+
+/// What is said about a script that does not parse.
+fn syntax_errors(text: &str) -> Result<String, Failed> {
+    let (_, diagnostics) = syntax::parse(text, FileId::default());
+    if diagnostics.is_empty() {
+        return Err("the script parsed".into());
+    }
+    Ok(render::text(&diagnostics, &Sources::single("stdin", text), false))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = vec![];
+    for (area, render) in AREAS {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(area);
+        let mut scripts: Vec<PathBuf> = match fs::read_dir(&directory) {
+            Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
+            Err(error) => {
+                eprintln!("{}: {error}", directory.display());
+                return ExitCode::FAILURE;
+            }
+        };
+        scripts.retain(|path| path.extension().is_some_and(|e| e == "bt"));
+        scripts.sort();
+        for script in scripts {
+            let case = script.file_stem().unwrap_or_default().to_string_lossy();
+            trials.push(Trial::test(format!("{area}/{case}"), move || run(&script, *render)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn run(script: &Path, render: fn(&str) -> Result<String, Failed>) -> Result<(), Failed> {
+    let text = fs::read_to_string(script)?;
+    let actual = render(&text)?;
+    let golden = script.with_extension("out");
+    if env::var_os("UPDATE").is_some_and(|v| v == "1") {
+        fs::write(golden, actual)?;
+        return Ok(());
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    if actual == expected {
+        return Ok(());
+    }
+    Err(format!("{} differs (- expected, + actual):\n{}", golden.display(), difference(&expected, &actual))
+        .into())
+}
+
+/// The lines that two texts do not have in common, among those that they have.
+fn difference(expected: &str, actual: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
+    // The length of the longest common part of what is left, from each pair of lines on.
+    let mut common = vec![vec![0usize; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] = if old[i] == new[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut out) = (0, 0, String::new());
+    while i < old.len() || j < new.len() {
+        let (sign, line) = if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+            (' ', old[i - 1])
+        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
+            i += 1;
+            ('-', old[i - 1])
+        } else {
+            j += 1;
+            ('+', new[j - 1])
+        };
+        out.push_str(&format!("{sign} {line}\n"));
+    }
+    out
+}
