@@ -56,11 +56,14 @@ vm: ## Only the program tests in virtual machines; KERNELS="6.1 6.12 newest", FI
 	@echo "==> program tests in virtual machines: $(KERNELS)"
 	@$(AS_ROOT) env "PATH=$$PATH" tests/vm/suite $(PROGRAMS) $(KERNELS) $(if $(FILTER),-- "$(FILTER)") || { status=$$?; [ $$status = 77 ] || exit $$status; }
 
-# The compiled tests/programs.rs.
-PROGRAMS = "$$($(CARGO) test --release --no-run --test programs --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*programs-[^"]*\)".*/\1/p')"
+# executable-of KIND,NAME: a compiled test or benchmark.
+executable-of = "$$($(CARGO) $(1) --no-run --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*$(2)-[^"]*\)".*/\1/p')"
+PROGRAMS = $(call executable-of,test --release --test programs,programs)
 
-bench: build ## Measure start-up, cost per hit and printing; see docs/benchmarks.md
-	@$(AS_ROOT) env "PATH=$$PATH" tests/bench/run $(BINARY)
+bench: build ## Measure start-up, cost per hit and printing, next to an installed bpftrace, into docs/benchmarks.md
+	@echo "==> cargo bench"
+	@$(CARGO) bench --bench compare --no-run
+	@$(AS_ROOT) $(call executable-of,bench --bench compare,compare) --bench docs/benchmarks.md
 
 install: build ## Install the binary, the tools and the man pages under PREFIX
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/bpftrace

@@ -1,7 +1,7 @@
 //! Reading the parts of an attach point, and the messages about them.
 
 use super::number;
-use crate::diagnostics::{Diagnostic, Span};
+use crate::diagnostics::{Diagnostic, Span, similar};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
 /// The code of errors about attach points that do not exist, which `missing_probes` may lower.
@@ -82,72 +82,9 @@ pub(super) fn listed(names: &[String]) -> String {
     }
 }
 
-/// Up to three of the names that are near to one, nearest first: they differ in few letters, or one is in the
-/// other.
-pub(super) fn similar<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Vec<String> {
-    let limit = (name.chars().count() / 3).clamp(1, 4);
-    let mut near: Vec<(usize, String)> = vec![];
-    for candidate in known {
-        let candidate = candidate.as_ref();
-        // What differs in length by more than the limit can only contain the name.
-        let contains = name.len() > 3
-            && (candidate.trim_start_matches('_') == name.trim_start_matches('_')
-                || candidate.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '_'])));
-        let distance = if contains {
-            1
-        } else if candidate.len().abs_diff(name.len()) <= limit {
-            distance(name, candidate, limit)
-        } else {
-            continue;
-        };
-        if distance <= limit {
-            near.push((distance, candidate.to_owned()));
-        }
-    }
-    near.sort_by(|a, b| (a.0, a.1.len(), &a.1).cmp(&(b.0, b.1.len(), &b.1)));
-    near.dedup();
-    near.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
-/// Levenshtein's distance in bytes, given up as `limit + 1`.
-fn distance(a: &str, b: &str, limit: usize) -> usize {
-    let b = b.as_bytes();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, &from) in a.as_bytes().iter().enumerate() {
-        let mut diagonal = i;
-        let mut best = i + 1;
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(from != to)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-            best = best.min(next);
-        }
-        if best > limit {
-            return limit + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn near_names_are_found() {
-        let known = ["vfs_read", "vfs_write", "vfs_readv", "__vfs_read", "vfs_readlink", "ksys_read"];
-        assert_eq!(similar("vfs_raed", known), ["vfs_read"]);
-        assert_eq!(similar("vfs_read", ["vfs_read.isra.0", "vfs_reads"]), ["vfs_reads", "vfs_read.isra.0"]);
-        assert_eq!(similar("zzz", known), Vec::<String>::new());
-    }
-
-    #[test]
-    fn distances_are_counted() {
-        assert_eq!(distance("kitten", "sitting", 5), 3);
-        assert_eq!(distance("", "ab", 5), 2);
-        assert_eq!(distance("abcdef", "uvwxyz", 2), 3);
-    }
 
     #[test]
     fn lists_read_as_english() {

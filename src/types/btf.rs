@@ -242,6 +242,20 @@ unsafe fn trailing<T>(ty: &sys::btf_type, count: usize) -> &[T] {
     unsafe { std::slice::from_raw_parts(head.add(1).cast(), count) }
 }
 
+impl Kind<'_> {
+    /// Whether it is one of the kinds of [`Btf::find`], as far as a script can name such a thing.
+    pub fn is(&self, kinds: &[u32]) -> bool {
+        let own: &[u32] = match self {
+            Kind::Composite(c) if c.union => &[sys::BTF_KIND_UNION],
+            Kind::Composite(_) => &[sys::BTF_KIND_STRUCT],
+            Kind::Enum(_) => &[sys::BTF_KIND_ENUM, sys::BTF_KIND_ENUM64],
+            Kind::Typedef(_) => &[sys::BTF_KIND_TYPEDEF],
+            _ => &[],
+        };
+        own.iter().any(|kind| kinds.contains(kind))
+    }
+}
+
 impl Integer {
     fn from_raw(size: u32, info: u32) -> Integer {
         let encoding = (info >> 24) & 0xf;

@@ -9,6 +9,7 @@ use super::btf::Kind;
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::names::well_known;
 use super::{Enum, EnumId, Layouts, Struct, StructId, Type};
+use crate::diagnostics::similar;
 use crate::kernel::Kernel;
 use crate::syntax::ast::Tag;
 
@@ -137,8 +138,14 @@ impl Types {
 
     /// Names of structs or of typedefs close to this one, best first, for "did you mean".
     pub fn similar(&mut self, tag: Option<Tag>, name: &str) -> Vec<String> {
-        let _ = (tag, name);
-        vec![]
+        self.sources.vmlinux();
+        let kinds = kinds(tag);
+        let mut known: Vec<&str> = if tag.is_none() { super::names::all().collect() } else { vec![] };
+        for (_, _, btf) in self.sources.objects() {
+            let entries = btf.ids().filter_map(|id| btf.entry(id));
+            known.extend(entries.filter(|e| e.kind.is(kinds)).map(|e| e.name));
+        }
+        similar(name, known.into_iter().filter(|n| !n.is_empty()))
     }
 
     /// Loads everything that a value of this type holds, so that [`Types::layouts`] can size and print it.

@@ -153,3 +153,14 @@ fn closing_loads_what_values_hold() {
         }
     }
 }
+
+#[test]
+fn misspelt_names_have_neighbours() {
+    let Some(mut types) = kernel_types() else { return };
+    assert_eq!(
+        types.similar(Some(Tag::Struct), "task_strukt").first().map(String::as_str),
+        Some("task_struct")
+    );
+    assert_eq!(types.similar(None, "unit64").first().map(String::as_str), Some("uint64"));
+    assert!(types.similar(Some(Tag::Union), "task_strukt").is_empty());
+}
