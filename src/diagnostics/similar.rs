@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn near_names_are_found() {
         let known = ["vfs_read", "vfs_write", "vfs_readv", "__vfs_read", "vfs_readlink", "ksys_read"];
-        assert_eq!(similar("vfs_raed", known), ["vfs_read"]);
+        assert_eq!(similar("vfs_raed", known).first().map(String::as_str), Some("vfs_read"));
         assert_eq!(similar("vfs_read", ["vfs_read.isra.0", "vfs_reads"]), ["vfs_reads", "vfs_read.isra.0"]);
         assert_eq!(similar("zzz", known), Vec::<String>::new());
     }

@@ -5,6 +5,7 @@ mod features;
 mod kallsyms;
 mod namespace;
 mod privilege;
+pub mod traceable;
 pub mod tracefs;
 
 use std::collections::{BTreeMap, HashMap};
