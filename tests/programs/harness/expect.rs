@@ -25,7 +25,7 @@ pub fn faults(case: &Case, outcome: &Outcome, expand: &dyn Fn(&str) -> String) -
     for (stream, text, whole, has, lacks) in streams {
         if let Some(whole) = whole {
             let whole = expand(whole);
-            if *text != whole {
+            if text.trim_matches('\n') != whole.trim_matches('\n') {
                 faults.push(format!("{stream} is not exactly\n{}", indent(&whole)));
             }
         }
