@@ -1,6 +1,19 @@
 //! What the user sees: text or JSON behind one trait.
 
+mod cgroups;
+mod clocks;
+mod gfp;
+mod hist;
+mod json;
 mod lookups;
+mod number;
+mod printf;
+mod stack;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+mod writer;
 
 use std::io;
 
@@ -10,6 +23,7 @@ use crate::image::{Manifest, Map};
 use crate::types::Type;
 
 pub use lookups::Lookups;
+pub use printf::format_to;
 
 /// A value as its bytes lie in an event or a map: see [`crate::types::layout`].
 #[derive(Clone, Copy, Debug)]
@@ -83,15 +97,33 @@ pub enum Buffering {
 
 /// Output of that form to a file.
 pub fn to(form: Form, buffering: Buffering, file: Box<dyn io::Write>) -> Box<dyn Output> {
-    let _ = (form, buffering, file);
-    todo!()
+    let writer = writer::Writer::new(buffering, file);
+    match form {
+        Form::Text => Box::new(text::Text::new(writer, Box::new(io::stderr()))),
+        Form::Json => Box::new(json::Json::new(writer)),
+    }
 }
 
-/// The text that a format and its arguments make, appended: for `errorf`, `cat` and `system`, and what
-/// [`Output::printf`] prints.
-pub fn format_to(text: &mut Vec<u8>, format: &Format, args: &[Bytes<'_>], names: &mut Names<'_>) {
-    let _ = (text, format, args, names);
-    todo!()
+impl<'a> Bytes<'a> {
+    /// A value that lies there as its layout says.
+    pub fn new(ty: &'a Type, bytes: &'a [u8]) -> Bytes<'a> {
+        Bytes { ty, bytes, bare: false }
+    }
+}
+
+/// The entries that `print(@, top)` shows: the last ones, which have the largest values.
+fn shown(entries: &[Entry], top: Option<u32>) -> &[Entry] {
+    let top = match top {
+        None | Some(0) => entries.len(),
+        Some(top) => top as usize,
+    };
+    entries.get(entries.len().saturating_sub(top)..).unwrap_or(entries)
+}
+
+/// What the negative result of a helper means: `Bad address`.
+fn helper_error(code: i32) -> String {
+    let text = io::Error::from_raw_os_error(code.saturating_neg()).to_string();
+    text.split(" (os error").next().unwrap_or("").to_owned()
 }
 
 /// A place where output goes, in some form. When writes reach the file says [`Buffering`]; a reader that has gone

@@ -1,0 +1,141 @@
+//! Output for people.
+
+use std::io::{self, Write};
+
+use super::hist::histogram;
+use super::value::Show;
+use super::writer::Writer;
+use super::{Bytes, Entry, Message, MessageKind, Names, Output, format_to, helper_error, shown};
+use crate::format::Format;
+use crate::image::Map;
+use crate::types::Type;
+
+/// Data to the file, messages to the error stream.
+pub(super) struct Text {
+    out: Writer,
+    errors: Box<dyn Write>,
+}
+
+impl Text {
+    pub fn new(out: Writer, errors: Box<dyn Write>) -> Text {
+        Text { out, errors }
+    }
+
+    /// A message, after all output that came before it.
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        self.out.write()?;
+        writeln!(self.errors, "{text}")?;
+        self.errors.flush()
+    }
+
+    /// What follows the colon after a map's name and key: a value on the same line, a histogram on its own.
+    fn map_value(&mut self, value: Bytes<'_>, div: u64, names: &mut Names<'_>) {
+        let out = &mut self.out.buffer;
+        if let Type::Agg(agg) = value.ty
+            && let Some(histogram) = histogram(agg, value.bytes, div)
+        {
+            out.push(b'\n');
+            histogram.draw(out);
+        } else {
+            out.push(b' ');
+            Show { names, div }.text(out, value);
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Output for Text {
+    fn attached(&mut self, probes: usize) -> io::Result<()> {
+        self.say(&format!("Attached {probes} probe{}", if probes == 1 { "" } else { "s" }))
+    }
+
+    fn printf(&mut self, format: &Format, args: &[Bytes<'_>], names: &mut Names<'_>) -> io::Result<()> {
+        format_to(&mut self.out.buffer, format, args, names);
+        self.out.commit()
+    }
+
+    fn value(&mut self, value: Bytes<'_>, names: &mut Names<'_>) -> io::Result<()> {
+        let out = &mut self.out.buffer;
+        match value.ty {
+            Type::Agg(agg) if let Some(histogram) = histogram(agg, value.bytes, 1) => histogram.draw(out),
+            _ => Show { names, div: 1 }.text(out, value),
+        }
+        out.push(b'\n');
+        self.out.commit()
+    }
+
+    fn map(
+        &mut self,
+        map: &Map,
+        entries: &[Entry],
+        top: Option<u32>,
+        div: Option<u32>,
+        names: &mut Names<'_>,
+    ) -> io::Result<()> {
+        for entry in shown(entries, top) {
+            let out = &mut self.out.buffer;
+            out.extend_from_slice(map.name.as_bytes());
+            if let Some(key) = &map.key {
+                out.push(b'[');
+                Show { names, div: 1 }.key(out, Bytes::new(key, &entry.key));
+                out.push(b']');
+            }
+            out.push(b':');
+            let div = u64::from(div.unwrap_or(1).max(1));
+            self.map_value(Bytes::new(&map.value, &entry.value), div, names);
+            self.out.commit()?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, map: &Map, entry: &Entry, names: &mut Names<'_>) -> io::Result<()> {
+        self.value(Bytes::new(&map.value, &entry.value), names)
+    }
+
+    fn text(&mut self, kind: &str, text: &[u8]) -> io::Result<()> {
+        let out = &mut self.out.buffer;
+        out.extend_from_slice(text);
+        // The others' texts end as their authors want them.
+        if matches!(kind, "join" | "syscall") {
+            out.push(b'\n');
+        }
+        self.out.commit()
+    }
+
+    fn lost_events(&mut self, count: u64) -> io::Result<()> {
+        self.say(&format!("Lost {count} events"))
+    }
+
+    fn message(&mut self, message: &Message<'_>) -> io::Result<()> {
+        let text = message_text(message);
+        self.say(&text)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.buffer.extend_from_slice(b"\n\n");
+        self.out.commit()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.write()
+    }
+}
+
+/// `stdin:1:9-62: ERROR: …`
+fn message_text(message: &Message<'_>) -> String {
+    let position = message.sources.position(message.span);
+    let name = message.sources.get(message.span.file).map_or("", |s| &s.name);
+    let severity = if message.kind == MessageKind::Error { "ERROR" } else { "WARNING" };
+    let text = match message.kind {
+        MessageKind::Helper { name, code } => {
+            let text = if message.text.is_empty() { helper_error(code) } else { message.text.to_owned() };
+            format!("{text}\nAdditional Info - helper: {name}, retcode: {code}")
+        }
+        _ => message.text.to_owned(),
+    };
+    format!("{name}:{}:{}-{}: {severity}: {text}", position.line, position.start, position.end)
+}
