@@ -83,7 +83,8 @@ static int writes(long times, const char *path)
     return 0;
 }
 
-static int calls(long times)
+// Calls every work_ function, then stays for so many milliseconds, for its addresses to be resolved.
+static int calls(long times, long ms)
 {
     static struct record second = {.id = 2, .name = "second"};
     static struct record first = {
@@ -98,7 +99,7 @@ static int calls(long times)
         sum += work_record(&first);
         sum += work_nest(3);
     }
-    return 0;
+    return usleep(ms * 1000);
 }
 
 // Uses the CPU for so many milliseconds.
@@ -121,7 +122,7 @@ int main(int argc, char **argv)
     if (!strcmp(verb, "writes"))
         return writes(times, argc > 3 ? argv[3] : "/dev/null");
     if (!strcmp(verb, "calls"))
-        return calls(times);
+        return calls(times, argc > 3 ? atol(argv[3]) : 0);
     if (!strcmp(verb, "spin"))
         return spin(times);
     if (!strcmp(verb, "sleep"))
@@ -137,6 +138,6 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N | spin MS | sleep MS | exit CODE | opens FILE...\n");
+    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | spin MS | sleep MS | exit CODE | opens FILE...\n");
     return 2;
 }
