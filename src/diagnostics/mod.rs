@@ -4,10 +4,7 @@
 //! crate formats one.
 
 pub mod render;
-mod similar;
 pub mod suggest;
-
-pub use similar::similar;
 
 use serde::{Deserialize, Serialize};
 

@@ -4,34 +4,44 @@
 const MOST: usize = 3;
 
 /// The candidates that `name` may be a slip of, best first, at most three: a third of its letters may differ
-/// (replaced, missing, too many, or swapped with a neighbour). Cheap enough for a kernel's functions: most candidates are
-/// refused by their length, and each row of the comparison ends it when all is lost.
-pub fn closest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<&'c str> {
-    let name = Letters::new(name);
-    let mut limit = (name.letters.len() / 3).clamp(1, 4);
-    let mut found: Vec<(usize, &str)> = vec![];
+/// (replaced, missing, too many, or swapped with a neighbour), or it lacks an ending (`vfs_read.isra.0`) or
+/// leading underscores. Cheap enough for a kernel's functions: most candidates are refused by their length, and
+/// each row of the comparison ends it when all is lost.
+pub fn closest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> Vec<String> {
+    let letters = Letters::new(name);
+    let mut limit = (letters.letters.len() / 3).clamp(1, 4);
+    // The distance, then what differs in length, then the name.
+    let mut found: Vec<(usize, usize, String)> = vec![];
     let mut rows = Rows::default();
     for candidate in candidates {
-        let Some(distance) = rows.distance(&name, candidate, limit) else { continue };
-        // One that is the same but for its case is the best there is.
-        let entry = (distance, candidate);
-        if found.iter().any(|(_, c)| *c == candidate) {
-            continue;
-        }
-        let at = found.partition_point(|f| *f <= entry);
+        let candidate = candidate.as_ref();
+        let distance =
+            if extends(name, candidate) { Some(1) } else { rows.distance(&letters, candidate, limit) };
+        let Some(distance) = distance.filter(|d| *d <= limit) else { continue };
+        let entry = (distance, candidate.len().abs_diff(name.len()), candidate.to_owned());
+        let Err(at) = found.binary_search(&entry) else { continue };
         found.insert(at, entry);
         found.truncate(MOST);
-        if found.len() == MOST {
-            limit = found.last().map_or(limit, |f| f.0);
+        if let [.., last] = found.as_slice()
+            && found.len() == MOST
+        {
+            limit = last.0;
         }
     }
     // Next to a clear winner, distant ones only confuse.
     let best = found.first().map_or(0, |f| f.0);
-    found.into_iter().filter(|f| f.0 <= best + 1).map(|f| f.1).collect()
+    found.into_iter().filter(|f| f.0 <= best + 1).map(|f| f.2).collect()
 }
 
-/// `did you mean "a"?`, or "b", or "c": a line of help, if there is anything to offer.
-pub fn did_you_mean<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+/// The candidate is the name with an ending of its own, or with underscores before it.
+fn extends(name: &str, candidate: &str) -> bool {
+    name.len() > 3
+        && (candidate.trim_start_matches('_') == name.trim_start_matches('_')
+            || candidate.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '_'])))
+}
+
+/// `did you mean "a", "b" or "c"?`: a line of help, if there is anything to offer.
+pub fn did_you_mean<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> Option<String> {
     let quoted: Vec<String> = closest(name, candidates).iter().map(|c| format!("`{c}`")).collect();
     match quoted.as_slice() {
         [] => None,
@@ -116,8 +126,9 @@ mod tests {
         let names = ["vfs_read", "vfs_readv", "vfs_write", "vfs_open", "tcp_read"];
         assert_eq!(closest("vfs_raed", names), ["vfs_read", "vfs_readv"]);
         assert_eq!(closest("VFS_READ", names), ["vfs_read", "vfs_readv"]);
+        assert_eq!(closest("vfs_open", ["__vfs_open", "vfs_open.isra.0"]), ["__vfs_open", "vfs_open.isra.0"]);
         assert_eq!(closest("vfs_opne", names), ["vfs_open"]);
-        assert_eq!(closest("nothing_like_it", names), [""; 0]);
+        assert_eq!(closest("nothing_like_it", names), Vec::<String>::new());
         assert_eq!(closest("pd", ["pid", "tid", "uid"]), ["pid"]);
         assert_eq!(closest("", ["a"]), ["a"]);
         assert_eq!(closest("hits", ["hist", "lhist"]), ["hist"]);
@@ -137,7 +148,7 @@ mod tests {
     fn many_candidates_are_compared_one_by_one() {
         let names: Vec<String> = (0..20_000).map(|n| format!("some_kernel_function_{n}")).collect();
         let found = closest("some_kernel_functoin_4711", names.iter().map(String::as_str));
-        assert_eq!(found.first(), Some(&"some_kernel_function_4711"));
+        assert_eq!(found.first().map(String::as_str), Some("some_kernel_function_4711"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reading the parts of an attach point, and the messages about them.
 
 use super::number;
-use crate::diagnostics::{Diagnostic, Span, similar};
+use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
 /// The code of errors about attach points that do not exist, which `missing_probes` may lower.
@@ -67,7 +67,7 @@ pub(super) fn did_you_mean<S: AsRef<str>>(
     name: &str,
     known: impl IntoIterator<Item = S>,
 ) -> Diagnostic {
-    match similar(name, known).as_slice() {
+    match suggest::closest(name, known).as_slice() {
         [] => problem,
         names => problem.help(format!("did you mean {}?", listed(names))),
     }

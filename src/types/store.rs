@@ -9,7 +9,7 @@ use super::btf::Kind;
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::names::well_known;
 use super::{Enum, EnumId, Layouts, Struct, StructId, Type};
-use crate::diagnostics::similar;
+use crate::diagnostics::suggest;
 use crate::kernel::Kernel;
 use crate::syntax::ast::Tag;
 
@@ -145,7 +145,7 @@ impl Types {
             let entries = btf.ids().filter_map(|id| btf.entry(id));
             known.extend(entries.filter(|e| e.kind.is(kinds)).map(|e| e.name));
         }
-        similar(name, known.into_iter().filter(|n| !n.is_empty()))
+        suggest::closest(name, known.into_iter().filter(|n| !n.is_empty()))
     }
 
     /// Loads everything that a value of this type holds, so that [`Types::layouts`] can size and print it.
