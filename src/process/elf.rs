@@ -1,0 +1,272 @@
+//! Functions of ELF files: their names, addresses and places in the file.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use object::{Object, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolSection, elf};
+
+/// An executable or a shared library, mapped into memory.
+pub struct Elf {
+    path: PathBuf,
+    map: Mmap,
+    /// Its symbols in a file of their own, where a distribution packages them so.
+    debug: Option<Mmap>,
+    /// What is loaded as code: address, size, place in the file.
+    code: Vec<Segment>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    address: u64,
+    size: u64,
+    offset: u64,
+}
+
+/// A function as the symbol table has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function<'a> {
+    /// As the linker sees it, mangled for C++ and Rust.
+    pub name: &'a str,
+    /// The virtual address in the file.
+    pub address: u64,
+    /// In bytes, 0 if not known.
+    pub size: u64,
+}
+
+/// Why a file cannot be read as a program.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    #[error("cannot open {path}: {error}")]
+    Open { path: PathBuf, error: io::Error },
+    #[error("{path} is not an ELF file{}", .hint.map(|h| format!(": {h}")).unwrap_or_default())]
+    NotElf { path: PathBuf, hint: Option<&'static str> },
+    #[error("{path} is damaged: {reason}")]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path} is not a program or shared library")]
+    NotLoadable { path: PathBuf },
+}
+
+impl Elf {
+    pub fn open(path: &Path) -> Result<Elf, ElfError> {
+        let map = map(path).map_err(|error| ElfError::Open { path: path.into(), error })?;
+        let not_elf = |hint| ElfError::NotElf { path: path.into(), hint };
+        match map.get(..4) {
+            Some(b"\x7fELF") => {}
+            Some([b'#', b'!', ..]) => {
+                return Err(not_elf(Some("it is a script, so probe its interpreter instead")));
+            }
+            _ => return Err(not_elf(None)),
+        }
+        let file = parse(&map, path)?;
+        if !matches!(file.kind(), object::ObjectKind::Executable | object::ObjectKind::Dynamic) {
+            return Err(ElfError::NotLoadable { path: path.into() });
+        }
+        let code = file
+            .segments()
+            .filter(|s| s.permissions().executable())
+            .map(|s| Segment { address: s.address(), size: s.size(), offset: s.file_range().0 })
+            .collect();
+        let debug = separate_symbols(&file, path);
+        drop(file);
+        Ok(Elf { path: path.into(), map, debug, code })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Calls `each` with every function that has code here, until it returns false. A name or an address may come
+    /// more than once.
+    pub fn functions<'a>(&'a self, each: &mut dyn FnMut(Function<'a>) -> bool) -> Result<(), ElfError> {
+        let own = parse(&self.map, &self.path)?;
+        let debug = match &self.debug {
+            Some(map) => Some(parse(map, &self.path)?),
+            None => None,
+        };
+        // The static table has all that the dynamic one has, and more.
+        let tables = [own.symbol_table(), debug.as_ref().and_then(|d| d.symbol_table())];
+        let mut any = false;
+        for table in tables.iter().flatten() {
+            for symbol in table.symbols() {
+                any = true;
+                if let Some(function) = function(&symbol)
+                    && !each(function)
+                {
+                    return Ok(());
+                }
+            }
+        }
+        if any {
+            return Ok(());
+        }
+        for symbol in own.dynamic_symbols() {
+            if let Some(function) = function(&symbol)
+                && !each(function)
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The function of that name. Where several have it, a global one's address wins over a file's own.
+    pub fn function(&self, name: &str) -> Result<Option<Function<'_>>, ElfError> {
+        let mut found = None;
+        self.functions(&mut |f| {
+            if f.name == name {
+                found = Some(f);
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    /// The function whose code an address is in.
+    pub fn function_at(&self, address: u64) -> Result<Option<Function<'_>>, ElfError> {
+        let mut found = None;
+        self.functions(&mut |f| {
+            let inside =
+                f.address == address || (f.address..f.address.saturating_add(f.size)).contains(&address);
+            if inside {
+                found = Some(f);
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    /// Where the code at an address is in the file, which is what the kernel wants to know.
+    pub fn file_offset(&self, address: u64) -> Option<u64> {
+        self.code
+            .iter()
+            .find(|s| (s.address..s.address.saturating_add(s.size)).contains(&address))
+            .and_then(|s| (address - s.address).checked_add(s.offset))
+    }
+
+    /// The bytes of code at an address, at most `len`.
+    pub fn code(&self, address: u64, len: u64) -> &[u8] {
+        let Some(start) = self.file_offset(address).and_then(|o| usize::try_from(o).ok()) else { return &[] };
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let end = start.saturating_add(len).min(self.map.len());
+        self.map.get(start..end).unwrap_or(&[])
+    }
+
+    /// Whether the file has no table of all its functions, only of those that others may call.
+    pub fn is_stripped(&self) -> bool {
+        let has_table = |map: &Mmap| {
+            parse(map, &self.path)
+                .is_ok_and(|f| f.symbol_table().is_some_and(|t| t.symbols().next().is_some()))
+        };
+        !has_table(&self.map) && !self.debug.as_ref().is_some_and(has_table)
+    }
+}
+
+fn map(path: &Path) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    // SAFETY: the map is read only. A file that shrinks meanwhile ends this process with SIGBUS, as it does every
+    // tool that maps the programs that it reads; package managers replace files instead of writing to them.
+    unsafe { Mmap::map(&file) }
+}
+
+fn parse<'a>(map: &'a Mmap, path: &Path) -> Result<object::File<'a>, ElfError> {
+    object::File::parse(&**map).map_err(|e| ElfError::Damaged { path: path.into(), reason: e.to_string() })
+}
+
+/// A symbol that is a function with code in its file.
+fn function<'a>(symbol: &object::Symbol<'a, '_>) -> Option<Function<'a>> {
+    let SymbolFlags::Elf { st_info, .. } = symbol.flags() else { return None };
+    let is_function = matches!(st_info.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC);
+    if !is_function || symbol.section() == SymbolSection::Undefined {
+        return None;
+    }
+    let name = symbol.name().ok().filter(|name| !name.is_empty())?;
+    // Static tables spell versions out: `memcpy@@GLIBC_2.14`.
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    Some(Function { name, address: symbol.address(), size: symbol.size() })
+}
+
+/// Opens what `.gnu_debuglink` or the build id of a stripped file names, where distributions put it.
+fn separate_symbols(file: &object::File<'_>, path: &Path) -> Option<Mmap> {
+    if file.symbol_table().is_some_and(|table| table.symbols().next().is_some()) {
+        return None;
+    }
+    let own_id = file.build_id().ok().flatten();
+    let mut places = vec![];
+    if let Some([first, rest @ ..]) = own_id {
+        let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+        places.push(PathBuf::from(format!("/usr/lib/debug/.build-id/{first:02x}/{rest}.debug")));
+    }
+    if let (Ok(Some((name, _))), Ok(path)) = (file.gnu_debuglink(), path.canonicalize())
+        && let (Ok(name), Some(dir)) = (std::str::from_utf8(name), path.parent())
+    {
+        places.push(dir.join(name));
+        places.push(dir.join(".debug").join(name));
+        places.push(Path::new("/usr/lib/debug").join(dir.strip_prefix("/").unwrap_or(dir)).join(name));
+    }
+    places.into_iter().filter(|place| place.as_path() != path).find_map(|place| {
+        let map = map(&place).ok()?;
+        let found = parse(&map, &place).ok()?;
+        // Symbols of another build would put probes into the middle of instructions.
+        let same = own_id.is_some() && found.build_id().ok().flatten() == own_id;
+        drop(found);
+        same.then_some(map)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    extern "C" fn elf_test_function(n: u64) -> u64 {
+        std::hint::black_box(n) + 1
+    }
+
+    fn own() -> Elf {
+        Elf::open(&std::env::current_exe().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn functions_are_found_by_name_and_address() {
+        assert_eq!(elf_test_function(1), 2);
+        let elf = own();
+        let found = elf.function("elf_test_function").unwrap().unwrap();
+        assert!(found.size > 0);
+        let offset = elf.file_offset(found.address).unwrap();
+        // The bytes in the file are those in memory.
+        let file = std::fs::read(elf.path()).unwrap();
+        // SAFETY: the function's own first bytes are readable code.
+        let memory = unsafe { std::slice::from_raw_parts(elf_test_function as *const u8, 8) };
+        assert_eq!(&file[offset as usize..offset as usize + 8], memory);
+        assert_eq!(elf.code(found.address, 8), memory);
+        assert_eq!(elf.function_at(found.address + found.size - 1).unwrap().unwrap().address, found.address);
+        assert_eq!(elf.function("no such function").unwrap(), None);
+        assert_eq!(elf.file_offset(1), None);
+        assert!(elf.code(1, 8).is_empty());
+        assert!(!elf.is_stripped());
+    }
+
+    #[test]
+    fn what_is_not_a_program_is_said_so() {
+        let error = |path: &Path| Elf::open(path).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(error(Path::new("/proc/version")), "/proc/version is not an ELF file");
+        assert_eq!(
+            error(Path::new("/nothing")),
+            "cannot open /nothing: No such file or directory (os error 2)"
+        );
+        assert_eq!(error(Path::new("/")), "cannot open /: not a file");
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        assert!(error(&script).contains("it is a script"));
+        let half = dir.path().join("half");
+        std::fs::write(&half, &std::fs::read(own().path()).unwrap()[..40]).unwrap();
+        assert!(error(&half).contains("is damaged"), "{}", error(&half));
+    }
+}
