@@ -1,8 +1,10 @@
 //! From what the manifest asks for to kernel links.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::ptr::NonNull;
 
-use libbpf_rs::{Link, PerfEventOpts, ProgramMut};
+use libbpf_rs::{AsRawLibbpf, KprobeMultiOpts, Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 
 use super::refusal::refused;
 use crate::image::{Attach, Cpus, Sample, Target};
@@ -82,8 +84,110 @@ fn links(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result<Vec
                 .map(|opened| on_event(program, opened?, *name_id))
                 .collect()
         }
-        other => Err(Refusal::Words(format!("{other:?} is not supported yet"))),
+        Target::RawTracepoint { event } => one(program.attach_raw_tracepoint(event)),
+        // The function was named when the program was loaded.
+        Target::Fentry { .. } => one(program.attach_trace()),
+        Target::Kprobe { function, module, offset, ret, name_id } => {
+            kprobe(program, function, module.as_deref(), *offset, *ret, *name_id).map(|link| vec![link])
+        }
+        Target::KprobeMulti { functions, ret, name_ids } => kprobes(program, functions, *ret, name_ids),
+        Target::Uprobe { path, offset, ret, pid, name_id } => {
+            let options = UprobeOpts { cookie: (*name_id).into(), retprobe: *ret, ..Default::default() };
+            let offset = usize::try_from(*offset).map_err(|_| Refusal::Os(libc::EINVAL))?;
+            one(program.attach_uprobe_with_opts(process(*pid)?, path, offset, options))
+        }
+        Target::UprobeMulti { path, offsets, ret, pid, name_ids } => {
+            let offsets: Result<Vec<usize>, _> = offsets.iter().map(|&o| usize::try_from(o)).collect();
+            let options = UprobeMultiOpts {
+                offsets: offsets.map_err(|_| Refusal::Os(libc::EINVAL))?,
+                cookies: cookies(name_ids),
+                retprobe: *ret,
+                ..Default::default()
+            };
+            one(program.attach_uprobe_multi_with_opts(process(*pid)?, path, "", options))
+        }
     }
+}
+
+/// A single link, or the error number that libbpf left in `errno`.
+fn one(link: libbpf_rs::Result<Link>) -> Result<Vec<Link>, Refusal> {
+    link.map(|link| vec![link]).map_err(|_| Refusal::last())
+}
+
+/// A pid for libbpf: -1 for all.
+fn process(pid: Option<u32>) -> Result<libc::pid_t, Refusal> {
+    pid.map_or(Ok(-1), |pid| libc::pid_t::try_from(pid).map_err(|_| Refusal::Os(libc::ESRCH)))
+}
+
+fn cookies(name_ids: &[u32]) -> Vec<u64> {
+    name_ids.iter().map(|&id| id.into()).collect()
+}
+
+fn kprobe(
+    program: &ProgramMut<'_>,
+    function: &str,
+    module: Option<&str>,
+    offset: u64,
+    ret: bool,
+    cookie: u32,
+) -> Result<Link, Refusal> {
+    let name = match module {
+        Some(module) => format!("{module}:{function}"),
+        None => function.to_owned(),
+    };
+    let name = CString::new(name).map_err(|_| Refusal::Os(libc::ENOENT))?;
+    let options = libbpf_sys::bpf_kprobe_opts {
+        sz: size_of::<libbpf_sys::bpf_kprobe_opts>() as libbpf_sys::size_t,
+        bpf_cookie: cookie.into(),
+        offset: offset.try_into().map_err(|_| Refusal::Os(libc::EINVAL))?,
+        retprobe: ret,
+        ..Default::default()
+    };
+    // SAFETY: the program is loaded and lives through the call, the name is a C string, and the options state their
+    // own size. The link that is returned is ours.
+    unsafe {
+        let link = libbpf_sys::bpf_program__attach_kprobe_opts(
+            program.as_libbpf_object().as_ptr(),
+            name.as_ptr(),
+            &raw const options,
+        );
+        NonNull::new(link).map(|link| Link::from_ptr(link)).ok_or_else(Refusal::last)
+    }
+}
+
+/// All functions in one link. The kernel takes all or none, so if some cannot be probed (their names are not unique,
+/// or they went with their module), the others are found by halving.
+fn kprobes(
+    program: &ProgramMut<'_>,
+    functions: &[String],
+    ret: bool,
+    name_ids: &[u32],
+) -> Result<Vec<Link>, Refusal> {
+    let options = KprobeMultiOpts {
+        symbols: functions.to_vec(),
+        cookies: cookies(name_ids),
+        retprobe: ret,
+        ..Default::default()
+    };
+    let refusal = match one(program.attach_kprobe_multi_with_opts(options)) {
+        Err(Refusal::Os(errno @ (libc::ESRCH | libc::EINVAL | libc::ENOENT))) => errno,
+        other => return other,
+    };
+    if functions.len() < 2 {
+        return Err(Refusal::Os(refusal));
+    }
+    let middle = functions.len() / 2;
+    let halves =
+        [(&functions[..middle], name_ids.get(..middle)), (&functions[middle..], name_ids.get(middle..))];
+    let mut links = vec![];
+    for (functions, name_ids) in halves {
+        match kprobes(program, functions, ret, name_ids.unwrap_or_default()) {
+            Ok(found) => links.extend(found),
+            Err(Refusal::Os(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    if links.is_empty() { Err(Refusal::Os(refusal)) } else { Ok(links) }
 }
 
 /// What `perf_event_open(2)` is asked for.
@@ -111,10 +215,7 @@ impl PerfEvent {
         }
         // Threads and children of a process are the process, too.
         attr.set_inherit(u64::from(self.pid.is_some()));
-        let pid = match self.pid {
-            Some(pid) => libc::pid_t::try_from(pid).map_err(|_| Refusal::Os(libc::ESRCH))?,
-            None => -1,
-        };
+        let pid = process(self.pid)?;
         let cpu = libc::c_int::try_from(cpu).map_err(|_| Refusal::Os(libc::ENODEV))?;
         // SAFETY: the attributes are a valid `perf_event_attr` of the size they state, and live through the call.
         let fd = unsafe {

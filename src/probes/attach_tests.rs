@@ -15,7 +15,8 @@ use libbpf_rs::{Object, ObjectBuilder, ProgramMut};
 use super::attach::{AttachError, Attachment, attach, missed};
 use crate::diagnostics::Span;
 use crate::image::{Attach, Cpus, Sample, Target};
-use crate::kernel::Kernel;
+use crate::kernel::{Feature, Kernel};
+use crate::process::elf::Elf;
 
 /// Says so and returns false where the test cannot run.
 pub(super) fn may_attach() -> bool {
@@ -175,4 +176,96 @@ fn attach_only(section: &str, what: Target) -> Result<(), AttachError> {
     let object = object(section);
     let program = object.progs_mut().next().unwrap();
     attach(&Kernel::new(), &program, &point("test", what)).map(drop)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn attach_test_one(n: u64) -> u64 {
+    std::hint::black_box(n) + 1
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn attach_test_two(n: u64) -> u64 {
+    std::hint::black_box(n) + 2
+}
+
+/// This program and where in its file the two functions are.
+fn own_functions() -> (String, [u64; 2]) {
+    let path = std::env::current_exe().unwrap();
+    let elf = Elf::open(&path).unwrap();
+    let offset = |name| elf.file_offset(elf.function(name).unwrap().unwrap().address).unwrap();
+    (path.to_str().unwrap().into(), ["attach_test_one", "attach_test_two"].map(offset))
+}
+
+fn call_both() {
+    assert_eq!(attach_test_one(1) + attach_test_two(1), 5);
+}
+
+#[test]
+fn user_probes_fire_once_a_call() {
+    if !may_attach() {
+        return;
+    }
+    let (path, [one, _]) = own_functions();
+    for ret in [false, true] {
+        let what = |pid| Target::Uprobe { path: path.clone(), offset: one, ret, pid, name_id: 0 };
+        assert_eq!(hits("uprobe", what(None), call_both).unwrap(), (1, 0));
+        assert_eq!(hits("uprobe", what(Some(std::process::id())), call_both).unwrap(), (1, 0));
+    }
+}
+
+#[test]
+fn many_user_probes_share_a_link() {
+    if !may_attach() {
+        return;
+    }
+    if !Kernel::new().has(Feature::UprobeMulti) {
+        return eprintln!("SKIPPED: this kernel has no uprobe_multi");
+    }
+    let (path, offsets) = own_functions();
+    for ret in [false, true] {
+        let what = Target::UprobeMulti {
+            path: path.clone(),
+            offsets: offsets.into(),
+            ret,
+            pid: None,
+            name_ids: vec![3, 4],
+        };
+        assert_eq!(hits("uprobe.multi", what, call_both).unwrap(), (2, 0));
+    }
+    let gone = Target::UprobeMulti {
+        path: "/no/such/file".into(),
+        offsets: vec![0],
+        ret: false,
+        pid: None,
+        name_ids: vec![],
+    };
+    let error = attach_only("uprobe.multi", gone).unwrap_err();
+    assert_eq!(error.message, "cannot attach to test: /no/such/file does not exist any more");
+    assert!(error.missing);
+}
+
+#[test]
+fn a_raw_tracepoint_fires() {
+    if !may_attach() {
+        return;
+    }
+    let what = |event: &str| Target::RawTracepoint { event: event.into() };
+    let (hits, _) = hits("raw_tp", what("sys_enter"), || drop(File::open("/dev/null"))).unwrap();
+    assert!(hits > 0);
+    let error = attach_only("raw_tp", what("nothing")).unwrap_err();
+    assert_eq!(error.message, "cannot attach to test: there is no such event");
+    assert!(error.missing);
+}
+
+#[test]
+fn a_kernel_without_kprobes_is_named() {
+    if !may_attach() || std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists() {
+        return eprintln!("SKIPPED: for kernels without kprobes");
+    }
+    let what =
+        Target::Kprobe { function: "vfs_read".into(), module: None, offset: 0, ret: false, name_id: 0 };
+    let error = attach_only("kprobe", what).unwrap_err();
+    assert!(error.message.contains("CONFIG_KPROBES"), "{error}");
 }

@@ -4,7 +4,6 @@
 pub mod arch;
 pub mod attach;
 mod listing;
-mod number;
 pub mod pattern;
 mod perf;
 mod point;
@@ -12,6 +11,7 @@ mod refusal;
 mod special;
 mod timer;
 mod tracepoint;
+mod uprobe;
 mod view;
 
 #[cfg(test)]
@@ -137,6 +137,8 @@ pub static PROVIDERS: &[&dyn Provider] = &[
     &timer::Timer::PROFILE,
     &perf::Software,
     &tracepoint::Tracepoint,
+    &uprobe::Uprobe::ENTRY,
+    &uprobe::Uprobe::RETURN,
 ];
 
 /// The provider of that name, full or short, in any case where that leaves no doubt.

@@ -73,7 +73,7 @@ impl Provider for Software {
             let problem = Diagnostic::error("unknown-event", event.span, message);
             point::did_you_mean(problem, &event.text, names).help("bpftrace -l 'software:*' lists the events")
         })?;
-        let count = count.map(|part| point::number(part, "count")).transpose()?;
+        let count = count.map(point::number).transpose()?;
         let name = match count {
             Some(count) if count > 0 => format!("software:{}:{count}", event.text),
             _ => format!("software:{}", event.text),

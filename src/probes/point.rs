@@ -1,8 +1,8 @@
 //! Reading the parts of an attach point, and the messages about them.
 
-use super::number;
 use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::syntax::ast::{AttachPart, AttachPoint};
+use crate::syntax::literal;
 
 /// The code of errors about attach points that do not exist, which `missing_probes` may lower.
 pub(super) const MISSING: &str = "missing-probe";
@@ -30,14 +30,8 @@ pub(super) fn parts<'a>(
 }
 
 /// A number, as the language writes them.
-pub(super) fn number(part: &AttachPart, what: &str) -> Result<u64, Diagnostic> {
-    number::parse(&part.text).map_err(|why| {
-        Diagnostic::error(
-            "attach-point-number",
-            part.span,
-            format!("invalid {what} \"{}\": {why}", part.text),
-        )
-    })
+pub(super) fn number(part: &AttachPart) -> Result<u64, Diagnostic> {
+    literal::int(&part.text).map_err(|why| why.diagnostic(part.span))
 }
 
 /// What is not there. The wording up to the first note is what tools that wrap bpftrace look for.
@@ -46,18 +40,20 @@ pub(super) fn missing(provider: &str, what: &str, span: Span) -> Diagnostic {
         .help("to go on without it, set missing_probes to \"warn\" or \"ignore\" in the config block")
 }
 
-/// A function, file or symbol name split from `+offset`.
-pub(super) fn with_offset<'a>(part: &'a AttachPart, allowed: bool) -> Result<(&'a str, u64), Diagnostic> {
-    let Some((name, offset)) = part.text.split_once('+') else { return Ok((&part.text, 0)) };
-    if !allowed {
+/// A function's name, split from the offset in `name+0x10`. In quotes a `+` may be the name's own.
+pub(super) fn with_offset(part: &AttachPart, return_probe: bool) -> Result<(&str, u64), Diagnostic> {
+    let Some((name, offset)) = part.text.rsplit_once('+') else { return Ok((&part.text, 0)) };
+    let digit = offset.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    if part.quoted && !digit {
+        return Ok((&part.text, 0));
+    }
+    let value = literal::int(offset.trim()).map_err(|why| why.diagnostic(part.span))?;
+    if return_probe && value != 0 {
         let message = "a return probe cannot be at an offset: it fires when the function returns";
         return Err(
             Diagnostic::error("attach-point-offset", part.span, message).help(format!("leave out +{offset}"))
         );
     }
-    let value = number::parse(offset).map_err(|why| {
-        Diagnostic::error("attach-point-number", part.span, format!("invalid offset \"{offset}\": {why}"))
-    })?;
     Ok((name, value))
 }
 
@@ -67,29 +63,8 @@ pub(super) fn did_you_mean<S: AsRef<str>>(
     name: &str,
     known: impl IntoIterator<Item = S>,
 ) -> Diagnostic {
-    match suggest::closest(name, known).as_slice() {
-        [] => problem,
-        names => problem.help(format!("did you mean {}?", listed(names))),
-    }
-}
-
-/// `a`, `a or b`, `a, b or c`
-pub(super) fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} or {last}", most.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_read_as_english() {
-        let names = |n: &[&str]| n.iter().map(|s| s.to_string()).collect::<Vec<_>>();
-        assert_eq!(listed(&names(&["a"])), "a");
-        assert_eq!(listed(&names(&["a", "b", "c"])), "a, b or c");
+    match suggest::did_you_mean(name, known) {
+        Some(help) => problem.help(help),
+        None => problem,
     }
 }

@@ -56,8 +56,48 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
             text("too many open files"),
             Some(text("each attach point takes one: raise the limit with \"ulimit -n\"")),
         ),
-        (Target::Tracepoint { .. }, libc::ENOENT) => (text("there is no such event"), None),
+        (Target::Tracepoint { .. } | Target::RawTracepoint { .. }, libc::ENOENT) => {
+            (text("there is no such event"), None)
+        }
+        (Target::RawTracepoint { .. }, libc::EINVAL) => (
+            text("the program reads arguments that the event does not have"),
+            Some(text("bpftrace -lv with the probe's name lists the arguments")),
+        ),
+        (Target::Kprobe { .. } | Target::KprobeMulti { .. }, _) if !has_kprobes() => (
+            text("this kernel was built without kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)"),
+            Some(text("a tracepoint or fentry may see the same: bpftrace -l lists what there is")),
+        ),
+        (Target::Kprobe { function, .. }, libc::ENOENT) => {
+            (format!("the kernel has no function {function}, or more than one"), None)
+        }
+        (Target::KprobeMulti { .. }, libc::ENOENT | libc::ESRCH) => {
+            (text("the kernel has none of the functions, or cannot tell which ones are meant"), None)
+        }
+        (Target::Kprobe { .. }, libc::EILSEQ) => (
+            text("Possible attachment attempt in the middle of an instruction, try a different offset."),
+            None,
+        ),
+        (Target::Kprobe { function, offset, .. }, libc::EINVAL) => (
+            format!("the kernel does not allow a probe in {function} at {offset}"),
+            Some(text("it protects some functions (notrace, the kprobes blacklist) from being traced")),
+        ),
+        (Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. }, libc::ENOENT) => {
+            (format!("{path} does not exist any more"), None)
+        }
+        (Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. }, libc::EINVAL) => (
+            format!("the kernel cannot put a probe there in {path}"),
+            Some(text(
+                "some instructions cannot be probed, and files on some file systems (FUSE, overlay) cannot",
+            )),
+        ),
+        (Target::Uprobe { pid: Some(pid), .. } | Target::UprobeMulti { pid: Some(pid), .. }, libc::ESRCH) => {
+            (format!("there is no process {pid}"), None)
+        }
         (_, libc::EEXIST) => (text("the event is in use by something that does not share it"), None),
         _ => (std::io::Error::from_raw_os_error(errno).to_string(), None),
     }
+}
+
+fn has_kprobes() -> bool {
+    std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists()
 }

@@ -34,7 +34,7 @@ fn rate<'a>(parts: &'a [AttachPart], usage: &str) -> Result<(&'a str, u64, Sampl
     match parts {
         [time] => {
             // A number without a unit is in nanoseconds.
-            let nanoseconds = point::number(time, "time")?;
+            let nanoseconds = point::number(time)?;
             if nanoseconds < 1000 {
                 return Err(problem(
                     time,
@@ -44,7 +44,7 @@ fn rate<'a>(parts: &'a [AttachPart], usage: &str) -> Result<(&'a str, u64, Sampl
             Ok(("us", nanoseconds / 1000, Sample::Period(nanoseconds)))
         }
         [unit, count] => {
-            let value = point::number(count, "count")?;
+            let value = point::number(count)?;
             if value == 0 {
                 return Err(problem(count, "a timer has to have a count of at least 1".into()));
             }

@@ -8,6 +8,8 @@ use crate::ir::{Context, Expr};
 use crate::kernel::Kernel;
 use crate::kernel::tracefs::Tracefs;
 use crate::syntax::ast::AttachPoint;
+use crate::types::Type;
+use crate::types::tracefs::{self, Placed, Record, RecordField};
 
 pub(super) struct Tracepoint;
 
@@ -23,7 +25,7 @@ fn category_and_event(point: &AttachPoint) -> Result<(&str, &str), Diagnostic> {
     }
 }
 
-fn tracefs(kernel: &Kernel, span: Span) -> Result<&Tracefs, Diagnostic> {
+fn open(kernel: &Kernel, span: Span) -> Result<&Tracefs, Diagnostic> {
     kernel.tracefs().map_err(|e| Diagnostic::error("no-tracefs", span, e.to_string()).help(e.help()))
 }
 
@@ -74,10 +76,8 @@ fn missing(tracefs: &Tracefs, category: &str, event: &str, span: Span) -> Diagno
     }
     let known = || all.iter().filter_map(|name| name.split_once(':'));
     // The category may be wrong and the event right.
-    let elsewhere: Vec<String> =
-        known().filter(|(_, e)| *e == event).map(|(c, e)| format!("{c}:{e}")).take(3).collect();
-    if !elsewhere.is_empty() {
-        return problem.help(format!("did you mean {}?", point::listed(&elsewhere)));
+    if let Some((category, _)) = known().find(|(_, e)| *e == event) {
+        return problem.help(format!("did you mean `{category}:{event}`?"));
     }
     if known().any(|(c, _)| c == category) {
         let of_category = known().filter(|(c, _)| *c == category).map(|(_, e)| e);
@@ -89,15 +89,17 @@ fn missing(tracefs: &Tracefs, category: &str, event: &str, span: Span) -> Diagno
     point::did_you_mean(problem, category, categories).note(format!("there is no category {category}"))
 }
 
-/// The fields of `args`: what the record holds after the fields that all records have.
-fn args(
-    tracefs: &Tracefs,
-    category: &str,
-    event: &str,
-    span: Span,
-) -> Result<Vec<(String, Expr)>, Diagnostic> {
-    let _ = (tracefs, category, event, span);
-    Ok(vec![])
+/// The fields of `args`: the event's own, then those that all records have.
+fn args(record: Record) -> Vec<(String, Expr)> {
+    let value = |field: &RecordField| match (field.placed, &field.ty) {
+        (Placed::Here, ty) => view::load(field.offset, ty.clone()),
+        (placed, Type::Ptr { to, .. }) => {
+            view::record_data(field.offset, placed == Placed::RelLoc, (**to).clone())
+        }
+        (_, ty) => view::load(field.offset, ty.clone()),
+    };
+    let fields = record.fields.iter().chain(&record.common);
+    fields.map(|field| (field.name.clone(), value(field))).collect()
 }
 
 impl Provider for Tracepoint {
@@ -117,10 +119,10 @@ impl Provider for Tracepoint {
         add_name: &mut dyn FnMut(&str) -> u32,
     ) -> Result<Vec<Group>, Diagnostic> {
         let (category, event) = category_and_event(point)?;
-        let tracefs = tracefs(host.kernel, point.span)?;
-        let events = matching(tracefs, category, event, point.span)?;
+        let files = open(host.kernel, point.span)?;
+        let events = matching(files, category, event, point.span)?;
         if events.is_empty() {
-            return Err(missing(tracefs, category, event, point.span));
+            return Err(missing(files, category, event, point.span));
         }
         let mut groups = vec![];
         for (category, event) in events {
@@ -129,7 +131,8 @@ impl Provider for Tracepoint {
             let mut view = View::empty("tracepoint", Context::Record, name_id);
             view.filter_pid = true;
             if uses.typed {
-                view.args = Some(args(tracefs, &category, &event, point.span)?);
+                let record = tracefs::record(files, host.types, &category, &event);
+                view.args = Some(args(record.map_err(|e| unreadable("format", point.span, &e))?));
             }
             let what = Target::Tracepoint { category, event, name_id };
             let attach = vec![Attach { name, span: point.span, what }];
@@ -150,21 +153,14 @@ impl Provider for Tracepoint {
             [event] => ("*", event.text.as_str()),
             _ => category_and_event(point)?,
         };
-        let tracefs = tracefs(host.kernel, point.span)?;
-        for (category, event) in matching(tracefs, category, event, point.span)? {
-            let args = if verbose { declarations(tracefs, &category, &event) } else { vec![] };
+        let files = open(host.kernel, point.span)?;
+        for (category, event) in matching(files, category, event, point.span)? {
+            let record =
+                verbose.then(|| tracefs::record(files, host.types, &category, &event).ok()).flatten();
+            let args =
+                record.map(|r| r.fields.into_iter().map(|f| f.declaration).collect()).unwrap_or_default();
             found(Listed { name: format!("tracepoint:{category}:{event}"), args });
         }
         Ok(())
     }
-}
-
-/// The fields of a record as its `format` file declares them, without those of all records.
-fn declarations(tracefs: &Tracefs, category: &str, event: &str) -> Vec<String> {
-    let text = tracefs.read(format!("events/{category}/{event}/format")).unwrap_or_default();
-    text.lines()
-        .skip_while(|line| !line.is_empty())
-        .filter_map(|line| line.trim_start().strip_prefix("field:")?.split(';').next())
-        .map(str::to_owned)
-        .collect()
 }

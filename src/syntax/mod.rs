@@ -9,7 +9,7 @@ mod attach;
 mod build;
 pub mod dump;
 mod explain;
-mod literal;
+pub(crate) mod literal;
 mod recover;
 mod script;
 mod shape;

@@ -1,0 +1,437 @@
+//! `uprobe` and `uretprobe`: functions of programs and libraries.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::arch::Arch;
+use super::pattern::{Pattern, has_wildcard};
+use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use crate::diagnostics::Diagnostic;
+use crate::image::{Attach, Target};
+use crate::ir::{Context, Expr, ExprKind};
+use crate::kernel::{Feature, Version};
+use crate::process::elf::{Elf, ElfError};
+use crate::process::files::Places;
+use crate::process::{executable, mapped_files, root, running, under};
+use crate::syntax::ast::{AttachPart, AttachPoint};
+use crate::syntax::literal;
+use crate::types::{Space, Type, layout};
+
+pub(super) struct Uprobe {
+    names: &'static [&'static str],
+    ret: bool,
+}
+
+impl Uprobe {
+    pub(super) const ENTRY: Uprobe = Uprobe { names: &["uprobe", "u"], ret: false };
+    pub(super) const RETURN: Uprobe = Uprobe { names: &["uretprobe", "ur"], ret: true };
+
+    fn usage(&self) -> &'static str {
+        match self.ret {
+            false => "uprobe:/bin/bash:readline, uprobe:libc:malloc+4 or uprobe:/bin/bash:0x4a0b0",
+            true => "uretprobe:/bin/bash:readline or uretprobe:libc:malloc",
+        }
+    }
+}
+
+/// What is probed in one file.
+struct File {
+    path: PathBuf,
+    /// The name after the path (`malloc`, `malloc+4`, `4660`) and the place in the file.
+    places: Vec<(String, u64)>,
+}
+
+/// What an attach point says.
+struct Request<'a> {
+    /// `None` for the program of `-p` or `-c`.
+    target: Option<&'a AttachPart>,
+    function: &'a AttachPart,
+}
+
+impl<'a> Request<'a> {
+    fn parse(point: &'a AttachPoint, host: &Host<'_>, usage: &str) -> Result<Request<'a>, Diagnostic> {
+        match point.parts.get(1..).unwrap_or_default() {
+            [function] if host.pid.is_some() || host.command.is_some() => {
+                Ok(Request { target: None, function })
+            }
+            [target, function] => Ok(Request { target: Some(target), function }),
+            [_, language, _] => {
+                let message = format!("the language qualifier \"{}\" is not supported", language.text);
+                Err(Diagnostic::error("attach-point-language", language.span, message)
+                    .help("leave it out and write the function's mangled name, which nm shows"))
+            }
+            _ => Err(point::parts(point, 2..=2, usage).err().unwrap_or_else(|| {
+                Diagnostic::error("attach-point-arguments", point.span, format!("it is written {usage}"))
+            })),
+        }
+    }
+
+    /// The files that are probed. There is at least one.
+    fn files(&self, point: &AttachPoint, host: &Host<'_>) -> Result<Vec<PathBuf>, Diagnostic> {
+        let problem = |message| Diagnostic::error("unknown-program", point.span, message);
+        let Some(target) = self.target else {
+            if let Some(path) = &host.command {
+                return Ok(vec![path.clone()]);
+            }
+            let pid = host.pid.unwrap_or(0);
+            let path = executable(pid)
+                .map_err(|e| problem(format!("cannot find the program of process {pid}: {e}")))?;
+            return Ok(vec![under(root(pid).as_deref(), &path)]);
+        };
+        if target.text == "*" {
+            return everything(host.pid).map_err(|e| problem(format!("cannot read what is mapped: {e}")));
+        }
+        let places = Places::of(host.pid);
+        let found = places.find(&target.text);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let name = &target.text;
+        let message = format!("uprobe target file '{name}' does not exist or is not executable");
+        let problem = Diagnostic::error("unknown-program", target.span, message);
+        if let Some((path, place)) = name.split_once('@').filter(|(path, _)| !places.find(path).is_empty()) {
+            return Err(problem
+                .note(format!("{path} exists, but places in source files (@{place}) are not supported")));
+        }
+        Err(point::did_you_mean(problem, name, if has_wildcard(name) { vec![] } else { places.known(name) }))
+    }
+}
+
+/// All files that a process has mapped as code, or that any process has.
+fn everything(pid: Option<u32>) -> std::io::Result<Vec<PathBuf>> {
+    let of = |pid| mapped_files(pid).map(|files| (root(pid), files));
+    let all: Vec<_> = match pid {
+        Some(pid) => vec![of(pid)?],
+        // Processes end while this looks at them.
+        None => running().filter_map(|pid| of(pid).ok()).collect(),
+    };
+    let mut files: Vec<PathBuf> = all
+        .into_iter()
+        .flat_map(|(root, files)| files.into_iter().map(move |file| under(root.as_deref(), &file)))
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    Ok(files)
+}
+
+impl Uprobe {
+    /// The places that an attach point means.
+    fn places(&self, point: &AttachPoint, host: &Host<'_>) -> Result<Vec<File>, Diagnostic> {
+        let request = Request::parse(point, host, self.usage())?;
+        let function = request.function;
+        let paths = request.files(point, host)?;
+        // Of many files some can be what they want.
+        let many = request.target.is_some_and(|t| has_wildcard(&t.text));
+        let address = literal::int(&function.text).ok().filter(|_| !function.quoted);
+        if many && address.is_some() {
+            let message = "an address cannot be in several files";
+            return Err(Diagnostic::error("attach-point-address", point.span, message)
+                .help("write the path of one file"));
+        }
+        if function.text.is_empty() {
+            let message = format!("{} should be attached to a function or an address", self.names[0]);
+            return Err(Diagnostic::error("attach-point-function", function.span, message)
+                .help(format!("it is written {}", self.usage())));
+        }
+        let mut files = vec![];
+        for path in paths {
+            let found = match address {
+                Some(address) => self.at_address(&path, address, function, host.unsafe_mode),
+                None => self.functions(&path, function, host.unsafe_mode, many),
+            };
+            match found {
+                Ok(places) if places.is_empty() => {}
+                Ok(places) => files.push(File { path, places }),
+                Err(_) if many => {}
+                Err(problem) => return Err(problem),
+            }
+        }
+        if files.is_empty() {
+            let target = request.target.map_or("*", |t| t.text.as_str());
+            let what = format!("{target}:{}", function.text);
+            return Err(point::missing(self.names[0], &what, point.span)
+                .note("no function of the files matches the pattern"));
+        }
+        Ok(files)
+    }
+
+    /// Functions by name or pattern.
+    fn functions(
+        &self,
+        path: &Path,
+        part: &AttachPart,
+        unsafe_mode: bool,
+        many: bool,
+    ) -> Result<Vec<(String, u64)>, Diagnostic> {
+        let elf = Elf::open(path).map_err(|e| no_elf(&e, part))?;
+        let damaged = |e: ElfError| no_elf(&e, part);
+        if has_wildcard(&part.text) {
+            return matching(&elf, &Pattern::new(&part.text)).map_err(damaged);
+        }
+        let (name, offset) = point::with_offset(part, self.ret)?;
+        let Some(function) = elf.function(name).map_err(damaged)? else {
+            return if many { Ok(vec![]) } else { Err(self.unknown_function(&elf, name, part)) };
+        };
+        if function.size == 0 && !unsafe_mode {
+            let message = format!("Could not determine boundary for {name} (symbol has size 0).");
+            return Err(Diagnostic::error("unknown-boundary", part.span, message).help(
+                "Use --unsafe to force attachment. WARNING: This option could lead to data corruption in the \
+                 target process.",
+            ));
+        }
+        if offset >= function.size && offset > 0 {
+            let size = function.size;
+            let message = format!("Offset outside the function bounds ('{name}' size is {size})");
+            return Err(Diagnostic::error("attach-point-offset", part.span, message));
+        }
+        let place =
+            elf.file_offset(function.address).and_then(|at| at.checked_add(offset)).ok_or_else(|| {
+                Diagnostic::error(
+                    "not-code",
+                    part.span,
+                    format!("{name} is not in the code of {}", path.display()),
+                )
+            })?;
+        let name = if offset > 0 { format!("{name}+{offset}") } else { name.to_owned() };
+        Ok(vec![(name, place)])
+    }
+
+    /// One place by its virtual address, or, `--unsafe`, by where it is in the file.
+    fn at_address(
+        &self,
+        path: &Path,
+        address: u64,
+        part: &AttachPart,
+        unsafe_mode: bool,
+    ) -> Result<Vec<(String, u64)>, Diagnostic> {
+        let elf = match Elf::open(path) {
+            Ok(elf) => elf,
+            // Code that a JIT compiler wrote to a file.
+            Err(ElfError::NotElf { .. }) if unsafe_mode => return Ok(vec![(address.to_string(), address)]),
+            Err(e) => return Err(no_elf(&e, part)),
+        };
+        let function = elf.function_at(address).map_err(|e| no_elf(&e, part))?;
+        match function {
+            Some(f) if self.ret && f.address != address => {
+                let offset = address - f.address;
+                let message =
+                    format!("a return probe cannot be at an offset, and this address is {}+{offset}", f.name);
+                return Err(Diagnostic::error("attach-point-offset", part.span, message)
+                    .help(format!("write {} instead", f.name)));
+            }
+            None if !unsafe_mode => {
+                let message = format!("Could not resolve address: {}:{address:#x}", path.display());
+                let why = if elf.is_stripped() {
+                    "the file has no symbols that could tell where its instructions begin"
+                } else {
+                    "no function has this address"
+                };
+                return Err(Diagnostic::error("unknown-address", part.span, message).note(why).help(
+                    "an address inside an instruction can crash the program; if you are sure of it, use --unsafe",
+                ));
+            }
+            _ => {}
+        }
+        let place = elf.file_offset(address).or(unsafe_mode.then_some(address)).ok_or_else(|| {
+            let message = format!("{address:#x} is not in the code of {}", path.display());
+            Diagnostic::error("not-code", part.span, message)
+        })?;
+        Ok(vec![(address.to_string(), place)])
+    }
+
+    fn unknown_function(&self, elf: &Elf, name: &str, part: &AttachPart) -> Diagnostic {
+        let path = elf.path().display();
+        let problem = point::missing(self.names[0], &format!("{path}:{name}"), part.span);
+        let mut names = HashSet::new();
+        let _ = elf.functions(&mut |f| {
+            names.insert(f.name);
+            true
+        });
+        if names.is_empty() {
+            return problem.note(format!("{path} has no symbols at all: it is stripped and exports nothing"));
+        }
+        let problem = point::did_you_mean(problem, name, names);
+        if elf.is_stripped() {
+            return problem.note(format!(
+                "{path} is stripped, so only the functions that it exports are known; install its debug symbols, \
+                 or give an address with --unsafe"
+            ));
+        }
+        problem.note(format!("{path} has no such function; the compiler may have inlined it"))
+    }
+
+    fn view(&self, uses: Uses, name_id: u32, at_entry: bool, host: &Host<'_>) -> View {
+        let mut view = View::empty(self.names[0], Context::Registers, name_id);
+        view.space = Space::User;
+        let address = if self.ret {
+            view.retval = Some(view::result());
+            // The stack pointer's register holds where it returned to. The helper knows uprobes since they are
+            // attached in bulk, 6.6.
+            let known = host.kernel.has(Feature::UprobeMulti);
+            let context = view::expr(ExprKind::ContextPointer, Type::U64);
+            known.then(|| view::helper(libbpf_sys::BPF_FUNC_get_func_ip, vec![context]))
+        } else {
+            view.words = view::arguments(Space::User, at_entry);
+            Some(view::load(Arch::HOST.ip, Type::U64))
+        };
+        view.func = address.map(user_symbol);
+        let _ = uses;
+        view
+    }
+}
+
+/// An address of the current process, as `usym`.
+fn user_symbol(address: Expr) -> Expr {
+    let ids = view::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![]);
+    let pid = view::binary(crate::ir::Binary::Shr, ids, view::number(32));
+    let pid = view::expr(ExprKind::Cast(Box::new(pid)), Type::U32);
+    view::expr(ExprKind::Pack(vec![(0, address), (layout::USYM_PID, pid)]), Type::USym)
+}
+
+fn no_elf(error: &ElfError, part: &AttachPart) -> Diagnostic {
+    let problem = Diagnostic::error("unreadable-program", part.span, error.to_string());
+    match error {
+        ElfError::NotElf { .. } => problem.help("with --unsafe a place in any file can be given as a number"),
+        _ => problem,
+    }
+}
+
+/// The functions that match, each address once, sorted by name.
+fn matching(elf: &Elf, pattern: &Pattern) -> Result<Vec<(String, u64)>, ElfError> {
+    let mut found: BTreeMap<&str, u64> = BTreeMap::new();
+    elf.functions(&mut |f| {
+        // Parts of functions that the compiler moved away are jumped to, not called.
+        let whole = !f.name.contains(".part.") && !f.name.contains(".cold");
+        if whole && f.size > 0 && pattern.matches(f.name) {
+            found.entry(f.name).or_insert(f.address);
+        }
+        true
+    })?;
+    let mut seen = HashSet::new();
+    Ok(found
+        .into_iter()
+        .filter_map(|(name, address)| Some((name.to_owned(), elf.file_offset(address)?)))
+        .filter(|(_, offset)| seen.insert(*offset))
+        .collect())
+}
+
+impl Provider for Uprobe {
+    fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    fn searched(&self) -> Searched {
+        if self.ret { Searched::ByName } else { Searched::InProcesses }
+    }
+
+    fn resolve(
+        &self,
+        point: &AttachPoint,
+        uses: Uses,
+        host: &mut Host<'_>,
+        add_name: &mut dyn FnMut(&str) -> u32,
+    ) -> Result<Vec<Group>, Diagnostic> {
+        let files = self.places(point, host)?;
+        let mut id = |name: &str| if uses.name { add_name(name) } else { 0 };
+        let provider = self.names[0];
+        let pattern = point.parts.iter().skip(1).any(|part| has_wildcard(&part.text));
+        // Before 6.10 these watched one thread of a process only.
+        let bulk = pattern
+            && host.kernel.has(Feature::UprobeMulti)
+            && (host.pid.is_none() || host.kernel.version() >= Version { major: 6, minor: 10, patch: 0 });
+        let (ret, pid) = (self.ret, host.pid);
+        let mut groups = vec![];
+        for File { path, places } in files {
+            let path = path.to_string_lossy().into_owned();
+            let full = |place: &str| format!("{provider}:{path}:{place}");
+            if bulk {
+                let name_ids: Vec<u32> = places.iter().map(|(place, _)| id(&full(place))).collect();
+                let name = match &places[..] {
+                    [(place, _)] => full(place),
+                    _ => full(point.parts.last().map_or("*", |part| part.text.as_str())),
+                };
+                let mut view = self.view(uses, name_ids.first().copied().unwrap_or(0), true, host);
+                if uses.name && places.len() > 1 {
+                    view.name = view::name_by_cookie();
+                }
+                let offsets = places.into_iter().map(|(_, offset)| offset).collect();
+                let what = Target::UprobeMulti { path, offsets, ret, pid, name_ids };
+                let section = format!("{provider}.multi");
+                groups.push(Group { section, attach: vec![Attach { name, span: point.span, what }], view });
+                continue;
+            }
+            for (place, offset) in places {
+                let name = full(&place);
+                let name_id = id(&name);
+                let at_entry = place.parse::<u64>().is_err() && !place.contains('+');
+                let view = self.view(uses, name_id, at_entry, host);
+                let what = Target::Uprobe { path: path.clone(), offset, ret, pid, name_id };
+                let attach = vec![Attach { name, span: point.span, what }];
+                groups.push(Group { section: provider.into(), attach, view });
+            }
+        }
+        Ok(groups)
+    }
+
+    fn list(
+        &self,
+        point: &AttachPoint,
+        _: bool,
+        host: &mut Host<'_>,
+        found: &mut dyn FnMut(Listed),
+    ) -> Result<(), Diagnostic> {
+        let parts = point.parts.get(1..).unwrap_or_default();
+        let (target, function) = match parts {
+            // Nobody wants to see the functions of every program there is.
+            [] | [_] if host.pid.is_none() && host.command.is_none() => {
+                let message = format!("{} needs to know in which program to look", self.names[0]);
+                return Err(Diagnostic::error("attach-point-arguments", point.span, message)
+                    .help(format!("name it, as in {}:/bin/bash:*, or a process with -p", self.names[0])));
+            }
+            [] => (None, Pattern::any()),
+            [function] => (None, Pattern::new(&function.text)),
+            [target, .., function] => (Some(target), Pattern::new(&function.text)),
+        };
+        let paths = match (target, host.pid) {
+            (None, pid @ Some(_)) => everything(pid).map_err(|e| {
+                Diagnostic::error("unknown-program", point.span, format!("cannot read what is mapped: {e}"))
+            })?,
+            (target, _) => {
+                let function = point.parts.last().unwrap_or(&point.parts[0]);
+                Request { target, function }.files(point, host)?
+            }
+        };
+        let one = paths.len() == 1;
+        for path in paths {
+            let listed = Elf::open(&path).and_then(|elf| names(&elf, &function));
+            match listed {
+                Ok(names) => names.into_iter().for_each(|name| {
+                    found(Listed {
+                        name: format!("{}:{}:{name}", self.names[0], path.display()),
+                        args: vec![],
+                    });
+                }),
+                Err(e) if one => {
+                    return Err(Diagnostic::error("unreadable-program", point.span, e.to_string()));
+                }
+                // What is mapped and not a program is not listed.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of the functions that match, sorted, each once.
+fn names(elf: &Elf, pattern: &Pattern) -> Result<Vec<String>, ElfError> {
+    let mut names = HashSet::new();
+    elf.functions(&mut |f| {
+        if pattern.matches(f.name) && !f.name.contains(".part.") {
+            names.insert(f.name);
+        }
+        true
+    })?;
+    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    names.sort_unstable();
+    Ok(names)
+}
