@@ -9,6 +9,7 @@ pub mod buckets;
 mod convert;
 pub mod layout;
 pub mod names;
+mod spell;
 pub mod store;
 pub mod tracefs;
 

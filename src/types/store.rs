@@ -1,13 +1,15 @@
 //! The types that a script can name, gathered from every source and loaded as they are used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use libbpf_sys as sys;
 
-use super::btf::Kind;
+use super::btf::{Btf, Entry, Kind, Proto};
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::names::well_known;
+use super::spell::Speller;
 use super::{Enum, EnumId, Layouts, Struct, StructId, Type};
 use crate::diagnostics::suggest;
 use crate::kernel::Kernel;
@@ -19,6 +21,8 @@ pub struct Types {
     sources: Sources,
     table: Table,
     enumerators: HashMap<String, Option<(Type, i64)>>,
+    /// The last one used, since making one takes memory for every type there is.
+    speller: Option<(Rc<Btf>, Speller)>,
 }
 
 /// A function's parameters and result, from BTF.
@@ -27,6 +31,19 @@ pub struct Prototype {
     pub params: Vec<(String, Type)>,
     pub result: Type,
 }
+
+/// The same as C spells it, for listings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Each parameter's type and name: `struct file *`, `file`.
+    pub params: Vec<(String, String)>,
+    /// `ssize_t`; `void` where there is none.
+    pub result: String,
+}
+
+/// What a raw tracepoint's function is called: since 6.4, and before that since 5.10. The functions for a tracepoint's
+/// perf events would do as well, but they are named for the event's class.
+const RAW_TRACEPOINT: [&str; 2] = ["__probestub_", "__traceiter_"];
 
 impl Types {
     /// Nothing is opened before the first question.
@@ -40,7 +57,7 @@ impl Types {
     }
 
     fn from_sources(sources: Sources) -> Types {
-        Types { sources, table: Table::default(), enumerators: HashMap::new() }
+        Types { sources, table: Table::default(), enumerators: HashMap::new(), speller: None }
     }
 
     /// Why no types of the kernel are known, if so.
@@ -112,6 +129,99 @@ impl Types {
         self.prototype(found)
     }
 
+    /// The arguments of a raw tracepoint: those that the kernel's code gives to the event, before any record is made.
+    pub fn raw_tracepoint(&mut self, module: Option<&str>, event: &str) -> Option<Prototype> {
+        let found = self.find_raw_tracepoint(module, event)?;
+        let mut prototype = self.prototype(found)?;
+        // The first one is the private data of whoever listens.
+        prototype.params.drain(..prototype.params.len().min(1));
+        Some(prototype)
+    }
+
+    /// A function's prototype as C spells it.
+    pub fn signature(&mut self, module: Option<&str>, name: &str) -> Option<Signature> {
+        let found = self.find_function(module, name)?;
+        self.spell(found)
+    }
+
+    /// A raw tracepoint's arguments as C spells them.
+    pub fn raw_tracepoint_signature(&mut self, module: Option<&str>, event: &str) -> Option<Signature> {
+        let found = self.find_raw_tracepoint(module, event)?;
+        let mut signature = self.spell(found)?;
+        signature.params.drain(..signature.params.len().min(1));
+        Some(signature)
+    }
+
+    /// Calls `each` with the module (`vmlinux` for none) and name of every function that BTF describes, of one module
+    /// or, without, of all.
+    pub fn functions(&mut self, module: Option<&str>, each: &mut dyn FnMut(&str, &str)) {
+        self.entries(module, &mut |module, entry| {
+            if matches!(entry.kind, Kind::Func { .. }) {
+                each(module, entry.name);
+            }
+        });
+    }
+
+    /// The same for raw tracepoints: the module and the event.
+    pub fn raw_tracepoints(&mut self, module: Option<&str>, each: &mut dyn FnMut(&str, &str)) {
+        let mut seen = HashSet::new();
+        self.functions(module, &mut |module, name| {
+            for prefix in RAW_TRACEPOINT {
+                if let Some(event) = name.strip_prefix(prefix)
+                    && seen.insert(format!("{module}:{event}"))
+                {
+                    each(module, event);
+                }
+            }
+        });
+    }
+
+    /// The same for structs, unions and enums, with their tags: `struct task_struct`.
+    pub fn definitions(&mut self, each: &mut dyn FnMut(&str, Tag, &str)) {
+        self.entries(None, &mut |module, entry| {
+            let tag = match entry.kind {
+                Kind::Composite(composite) if composite.union => Tag::Union,
+                Kind::Composite(_) => Tag::Struct,
+                Kind::Enum(_) => Tag::Enum,
+                _ => return,
+            };
+            if !entry.name.is_empty() {
+                each(module, tag, entry.name);
+            }
+        });
+    }
+
+    fn entries(&mut self, module: Option<&str>, each: &mut dyn FnMut(&str, Entry<'_>)) {
+        let only = match module {
+            Some(module) => match self.sources.module(module) {
+                Some(object) => Some(object),
+                None => return,
+            },
+            None => {
+                self.sources.open_modules();
+                None
+            }
+        };
+        for (object, name, btf) in self.sources.objects() {
+            if only.is_none_or(|only| only == object) {
+                btf.ids().filter_map(|id| btf.entry(id)).for_each(|entry| each(name, entry));
+            }
+        }
+    }
+
+    /// The definition of a struct, union or enum in C: `struct path {` and so on to `};`.
+    pub fn definition(&mut self, tag: Tag, name: &str) -> Option<String> {
+        let found = self.sources.find(name, kinds(Some(tag)))?;
+        // A printer prints a type once, so each definition takes one of its own. What the type needs comes first.
+        let text = Speller::new(&self.sources.object(found)?)?.definition(found.id())?;
+        let head = format!("{} {name} {{", tag_name(tag));
+        let start =
+            text.match_indices(&head).map(|(at, _)| at).find(|at| *at == 0 || text[..*at].ends_with('\n'))?;
+        let length = text.get(start..)?.find("\n}")?;
+        let end = text.get(start + length + 1..)?.find('\n').map_or(text.len(), |n| start + length + 1 + n);
+        text.get(start..end).map(str::to_owned)
+    }
+
     fn find_function(&mut self, module: Option<&str>, name: &str) -> Option<TypeRef> {
         match module {
             Some(module) => self.sources.find_in(module, name, sys::BTF_KIND_FUNC),
@@ -119,10 +229,27 @@ impl Types {
         }
     }
 
+    fn find_raw_tracepoint(&mut self, module: Option<&str>, event: &str) -> Option<TypeRef> {
+        RAW_TRACEPOINT.iter().find_map(|prefix| self.find_function(module, &format!("{prefix}{event}")))
+    }
+
+    fn spell(&mut self, function: TypeRef) -> Option<Signature> {
+        let btf = self.sources.object(function)?;
+        let proto = proto(&btf, function)?;
+        if !self.speller.as_ref().is_some_and(|(of, _)| Rc::ptr_eq(of, &btf)) {
+            self.speller = Some((Rc::clone(&btf), Speller::new(&btf)?));
+        }
+        let (_, speller) = self.speller.as_mut()?;
+        let params = proto.params().filter(|(name, ty)| !(name.is_empty() && *ty == 0));
+        let params = params
+            .map(|(name, ty)| Some((speller.declaration(ty)?, name.to_owned())))
+            .collect::<Option<_>>()?;
+        Some(Signature { params, result: speller.declaration(proto.result)? })
+    }
+
     fn prototype(&mut self, function: TypeRef) -> Option<Prototype> {
         let btf = self.sources.object(function)?;
-        let Kind::Func { proto } = btf.entry(function.id())?.kind else { return None };
-        let Kind::Proto(proto) = btf.entry(proto)?.kind else { return None };
+        let proto = proto(&btf, function)?;
         let mut convert = |id| {
             let ty = self.sources.within(function, id);
             self.converter().convert(ty)
@@ -170,6 +297,22 @@ impl Types {
 
     fn converter(&mut self) -> Converter<'_> {
         Converter { sources: &mut self.sources, table: &mut self.table }
+    }
+}
+
+fn proto(btf: &Btf, function: TypeRef) -> Option<Proto<'_>> {
+    let Kind::Func { proto } = btf.entry(function.id())?.kind else { return None };
+    match btf.entry(proto)?.kind {
+        Kind::Proto(proto) => Some(proto),
+        _ => None,
+    }
+}
+
+fn tag_name(tag: Tag) -> &'static str {
+    match tag {
+        Tag::Struct => "struct",
+        Tag::Union => "union",
+        Tag::Enum => "enum",
     }
 }
 

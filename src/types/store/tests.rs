@@ -164,3 +164,68 @@ fn misspelt_names_have_neighbours() {
     assert_eq!(types.similar(None, "unit64").first().map(String::as_str), Some("uint64"));
     assert!(types.similar(Some(Tag::Union), "task_strukt").is_empty());
 }
+
+#[test]
+fn many_searches_find_the_same_as_few() {
+    let Some(mut types) = kernel_types() else { return };
+    let btf = types.sources.vmlinux().unwrap();
+    let kinds = [sys::BTF_KIND_FUNC, sys::BTF_KIND_STRUCT, sys::BTF_KIND_TYPEDEF];
+    let find = || {
+        let names = ["vfs_read", "task_struct", "pid_t", "path", "no such thing", ""];
+        names.map(|name| kinds.map(|kind| btf.find(name, kind)))
+    };
+    let first = find();
+    assert!(first.iter().flatten().any(Option::is_some));
+    for _ in 0..5 {
+        assert_eq!(find(), first);
+    }
+}
+
+#[test]
+fn raw_tracepoints_have_the_arguments_of_the_kernels_code() {
+    let Some(mut types) = kernel_types() else { return };
+    let Some(Prototype { params, .. }) = types.raw_tracepoint(None, "sched_switch") else {
+        return eprintln!("SKIPPED: a kernel before 5.10");
+    };
+    let names: Vec<&str> = params.iter().map(|(n, _)| n.as_str()).collect();
+    assert_eq!(names.get(..3), Some(&["preempt", "prev", "next"][..]));
+    assert_eq!(params[0].1, Type::Bool);
+    assert_eq!(Spelled(&params[1].1, types.layouts()).to_string(), "struct task_struct *");
+    let mut events = vec![];
+    types.raw_tracepoints(Some("vmlinux"), &mut |_, event| events.push(event.to_owned()));
+    assert_eq!(events.iter().filter(|e| *e == "sched_switch").count(), 1);
+    assert_eq!(types.raw_tracepoint(None, "no_such_event"), None);
+    let spelled = types.raw_tracepoint_signature(None, "sched_switch").unwrap();
+    assert_eq!(spelled.params[1], ("struct task_struct *".to_owned(), "prev".to_owned()));
+}
+
+#[test]
+fn signatures_read_as_c() {
+    let Some(mut types) = kernel_types() else { return };
+    let Signature { params, result } = types.signature(None, "vfs_read").unwrap();
+    assert_eq!(result, "ssize_t");
+    let lines: Vec<String> = params.iter().map(|(ty, name)| format!("{ty} {name}")).collect();
+    assert_eq!(lines, ["struct file * file", "char * buf", "size_t count", "loff_t * pos"]);
+    assert_eq!(types.signature(None, "kfree").unwrap().params[0].0, "const void *");
+    assert_eq!(types.signature(Some("vmlinux"), "kfree").unwrap().result, "void");
+    assert_eq!(types.signature(None, "no_such_function"), None);
+}
+
+#[test]
+fn definitions_read_as_c() {
+    let Some(mut types) = kernel_types() else { return };
+    let path = types.definition(Tag::Struct, "path").unwrap();
+    assert_eq!(path, "struct path {\n\tstruct vfsmount *mnt;\n\tstruct dentry *dentry;\n};");
+    let pid = types.definition(Tag::Enum, "pid_type").unwrap();
+    assert!(
+        pid.starts_with("enum pid_type {\n") && pid.contains("PIDTYPE_TGID = 1") && pid.ends_with("};"),
+        "{pid}"
+    );
+    assert!(types.definition(Tag::Struct, "task_struct").unwrap().contains("char comm[16];"));
+    assert_eq!(types.definition(Tag::Union, "path"), None);
+    let mut found = false;
+    types.definitions(&mut |module, tag, name| {
+        found |= (module, tag, name) == ("vmlinux", Tag::Struct, "path")
+    });
+    assert!(found);
+}
