@@ -1,4 +1,4 @@
-//! `/proc/kallsyms`: all symbols of the kernel and its modules, one a line: `ffffffff81000000 T _text	[module]`.
+//! `/proc/kallsyms`: all symbols of the kernel and its modules, one a line: `ffffffff81000000 T _text    [module]`.
 //!
 //! The kernel makes the text anew at each reading, so nothing here reads it twice, and nothing keeps it.
 

@@ -136,7 +136,7 @@ fn is_function(name: &str) -> bool {
     !marker && !part && !edge && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The functions that kprobes refuse: lines such as `0xffffffff81000010-0xffffffff81001a87	asm_exc_page_fault`. Empty
+/// The functions that kprobes refuse: lines such as `0xffffffff81000010-0xffffffff81001a87    asm_exc_page_fault`. Empty
 /// where debugfs is not mounted or not ours to read.
 fn blacklist() -> HashSet<String> {
     let text = std::fs::read_to_string("/sys/kernel/debug/kprobes/blacklist").unwrap_or_default();

@@ -1,9 +1,9 @@
 //! The records of tracepoints, as the `format` files of tracefs describe them:
 //!
 //! ```text
-//! field:unsigned short common_type;	offset:0;	size:2;	signed:0;
-//! field:const char * filename;	offset:24;	size:8;	signed:0;
-//! field:__data_loc char[] name;	offset:32;	size:4;	signed:0;
+//! field:unsigned short common_type;    offset:0;    size:2;    signed:0;
+//! field:const char * filename;    offset:24;    size:8;    signed:0;
+//! field:__data_loc char[] name;    offset:32;    size:4;    signed:0;
 //! ```
 //!
 //! The file is the truth about where a field lies; BTF's `trace_event_raw_*` are not, above all for system calls,
