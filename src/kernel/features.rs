@@ -266,6 +266,30 @@ fn d_path() -> Option<bool> {
     answer(load_tracing(c"dentry_open", sys::BPF_TRACE_FENTRY, &code))
 }
 
+/// How many instructions a program may have while it is verified, as the verifier's log says; `None` where it does
+/// not, or where nothing may be loaded.
+pub fn instruction_limit() -> Option<u32> {
+    let mut log = [0u8; 4096];
+    let mut options = sys::bpf_prog_load_opts {
+        sz: size_of::<sys::bpf_prog_load_opts>() as _,
+        log_level: 1,
+        log_size: log.len() as _,
+        log_buf: log.as_mut_ptr().cast(),
+        ..Default::default()
+    };
+    // SAFETY: the log and the instructions live through the call.
+    let program = owned(unsafe {
+        let (name, license) = (c"probe".as_ptr(), c"GPL".as_ptr());
+        let (code, count) = (RETURN_0.as_ptr().cast(), RETURN_0.len() as _);
+        sys::bpf_prog_load(sys::BPF_PROG_TYPE_KPROBE, name, license, code, count, &mut options)
+    });
+    drop(program.ok()?);
+    // `processed 2 insns (limit 1000000) max_states_per_insn 0 …`
+    let log = String::from_utf8_lossy(&log);
+    let (_, limit) = log.split_once("(limit ")?;
+    limit.split(')').next()?.parse().ok()
+}
+
 /// The descriptor that libbpf returned, or its error.
 fn owned(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
@@ -320,6 +344,13 @@ mod tests {
             if built {
                 assert_eq!(tried, Some(kernel.version() >= feature.since()), "{feature:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_verifier_says_how_much_it_takes() {
+        if Kernel::new().capabilities().has(crate::kernel::Capability::SysAdmin) {
+            assert!(instruction_limit().is_none_or(|limit| limit >= 4096));
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod cpus;
 mod features;
+pub mod info;
 mod kallsyms;
 mod namespace;
 mod privilege;
