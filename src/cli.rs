@@ -1,7 +1,6 @@
 //! The command line and the environment, as one [`Options`] value. No work is done here.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -10,7 +9,8 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::config::Config;
 use crate::diagnostics::Diagnostic;
 use crate::kernel::Feature;
-use crate::output::Form;
+use crate::output::{Buffering, Form};
+use crate::runtime;
 
 /// The level of the language and of the command line, as wrappers expect it from `--version`.
 pub const VERSION: &str = "bpftrace v0.26.0";
@@ -49,17 +49,12 @@ pub struct Options {
     pub positional: Vec<String>,
     /// `--name` and `--name=value` after `--`, without the dashes.
     pub named: Vec<String>,
-    pub pid: Option<u32>,
     /// `-c`
     pub child: Option<String>,
-    /// `-o`
-    pub output: Option<PathBuf>,
-    pub form: Form,
-    pub buffering: Buffering,
-    pub quiet: bool,
+    /// How to run the program, once it is compiled.
+    pub run: runtime::Options,
     pub verbose: bool,
     pub stages: Stages,
-    pub dry_run: bool,
     pub warnings: bool,
     /// `-k`
     pub report_helper_errors: bool,
@@ -75,20 +70,6 @@ pub struct Options {
     pub config: Config,
     /// The config variables that the environment sets: they win over the script's.
     pub config_from_env: Vec<&'static str>,
-    /// `__BPFTRACE_NOTIFY_PROBES_ATTACHED`: say so on stdout, for test engines.
-    pub notify_attached: bool,
-}
-
-/// When output is written: `-B`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Buffering {
-    /// With each line, or as soon as there is nothing more to print.
-    #[default]
-    Line,
-    /// When the buffer is full, and at the end.
-    Full,
-    /// With each event.
-    None,
 }
 
 /// The stages whose result is shown: `-d`.
@@ -341,21 +322,28 @@ fn options(
         Diagnostic::error("environment", None, e.to_string())
             .note("the variable was set in the environment, in upper case and with BPFTRACE_ before it")
     })?;
-    let (command, parameters) = command(&arguments, after_dashes)?;
+    let (command, parameters) = command(&arguments)?;
     let (positional, named) = split_named(parameters, after_dashes);
     Ok(Options {
         command,
         positional,
         named,
-        pid,
         child: arguments.cmd,
-        output: arguments.output,
-        form,
-        buffering,
-        quiet: arguments.quiet,
+        run: runtime::Options {
+            pid,
+            output: arguments.output,
+            form,
+            buffering,
+            quiet: arguments.quiet,
+            verbose: arguments.verbose > 0,
+            dry_run: arguments.dry_run,
+            warnings: !arguments.no_warnings,
+            notify_attached: env("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some(),
+            show_libbpf: stages.libbpf,
+            show_verifier: stages.verifier,
+        },
         verbose: arguments.verbose > 0,
         stages,
-        dry_run: arguments.dry_run,
         warnings: !arguments.no_warnings,
         report_helper_errors: arguments.warnings > 0,
         unsafe_mode: arguments.unsafe_mode,
@@ -368,12 +356,11 @@ fn options(
         emit_llvm: arguments.emit_llvm,
         config,
         config_from_env,
-        notify_attached: env("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some(),
     })
 }
 
 /// What to do, and the parameters that are left for the script.
-fn command(arguments: &Arguments, after_dashes: usize) -> Result<(Command, Vec<String>), Diagnostic> {
+fn command(arguments: &Arguments) -> Result<(Command, Vec<String>), Diagnostic> {
     let mut rest = arguments.rest.clone();
     if arguments.help {
         let help = Arguments::command().term_width(100).render_help().to_string();
@@ -416,7 +403,6 @@ fn command(arguments: &Arguments, after_dashes: usize) -> Result<(Command, Vec<S
             path => Program::File(path.into()),
         },
     };
-    let _ = after_dashes;
     match arguments.mode.as_deref() {
         None => Ok((Command::Run(program), rest)),
         Some("codegen") => Ok((Command::Compile(program), rest)),
@@ -487,22 +473,6 @@ fn explain(error: &clap::Error) -> Diagnostic {
     match context(ContextKind::SuggestedArg).map(bare) {
         Some(suggestion) => diagnostic.help(format!("did you mean {suggestion}?")),
         None => diagnostic.help("bpftrace --help shows all options"),
-    }
-}
-
-/// Whether messages are colored: `BPFTRACE_COLOR` decides, then `NO_COLOR`, else whether stderr is a terminal.
-/// The second value is a setting of `BPFTRACE_COLOR` that is none.
-pub fn color(env: impl Fn(&str) -> Option<String>) -> (bool, Option<String>) {
-    let automatic = || {
-        env("NO_COLOR").is_none_or(|v| v.is_empty())
-            && std::io::stdout().is_terminal()
-            && std::io::stderr().is_terminal()
-    };
-    match env("BPFTRACE_COLOR").as_deref() {
-        Some("always") => (true, None),
-        Some("never") => (false, None),
-        None | Some("auto") => (automatic(), None),
-        Some(other) => (automatic(), Some(other.to_owned())),
     }
 }
 
@@ -578,7 +548,7 @@ mod tests {
             assert_eq!(read(args).unwrap_err().message, message, "{args:?}");
         }
         let options = read(&["-p", "0x10", "-d", "ast,codegen-opt", "-d", "ir", "a.bt"]).unwrap();
-        assert_eq!(options.pid, Some(16));
+        assert_eq!(options.run.pid, Some(16));
         assert_eq!(options.stages, Stages { ast: true, ir: true, codegen_opt: true, ..Stages::default() });
         assert!(options.stages.before_loading() && !options.stages.loading());
     }
@@ -618,15 +588,5 @@ mod tests {
         assert_eq!((options.config.max_strlen, options.config_from_env), (32, vec!["max_strlen"]));
         let bad = |name: &str| (name == "BPFTRACE_MAX_STRLEN").then(|| "many".to_owned());
         assert!(parse(["a.bt".into()], bad).unwrap_err().message.contains("max_strlen"));
-    }
-
-    #[test]
-    fn colors() {
-        let with =
-            |name: &'static str, value: &'static str| color(move |n| (n == name).then(|| value.to_owned()));
-        assert_eq!(with("BPFTRACE_COLOR", "always"), (true, None));
-        assert_eq!(with("BPFTRACE_COLOR", "never"), (false, None));
-        assert_eq!(with("BPFTRACE_COLOR", "purple").1.as_deref(), Some("purple"));
-        assert!(!with("NO_COLOR", "1").0);
     }
 }

@@ -16,12 +16,16 @@ pub mod diagnostics;
 pub mod expand;
 pub mod format;
 pub mod image;
+mod info;
 pub mod ir;
 pub mod kernel;
 pub mod output;
+mod pipeline;
 pub mod probes;
 pub mod process;
 pub mod runtime;
 pub mod symbols;
 pub mod syntax;
 pub mod types;
+
+pub use pipeline::main;

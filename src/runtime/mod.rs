@@ -1,1 +1,67 @@
-//! Loads an image, attaches it, and turns what it sends into output until it is time to stop.
+//! Loads an image, attaches it, does what its programs ask for, and shows what its maps hold at the end.
+//!
+//! Nothing here knows how the image came about: a compiled script from a file runs the same.
+
+pub mod child;
+mod events;
+mod load;
+mod losses;
+mod maps;
+mod order;
+mod ring;
+mod session;
+mod signals;
+mod sums;
+mod time;
+mod verifier;
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::diagnostics::{Diagnostic, Sources};
+use crate::image::Image;
+use crate::kernel::Kernel;
+use crate::output::{Buffering, Form};
+
+pub use child::{Child, Process};
+pub use session::run;
+
+/// How to run a program.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `-p`
+    pub pid: Option<u32>,
+    /// `-o`
+    pub output: Option<PathBuf>,
+    pub form: Form,
+    pub buffering: Buffering,
+    /// Print only what the program prints.
+    pub quiet: bool,
+    pub verbose: bool,
+    /// Attach, then leave.
+    pub dry_run: bool,
+    pub warnings: bool,
+    /// Print a line on stdout once all probes are attached, for test engines
+    /// (`__BPFTRACE_NOTIFY_PROBES_ATTACHED`).
+    pub notify_attached: bool,
+    /// Show what libbpf says: `-d libbpf`.
+    pub show_libbpf: bool,
+    /// Show the verifier's log: `-d verifier`.
+    pub show_verifier: bool,
+}
+
+/// A program to run, and what it runs with.
+pub struct Job<'a> {
+    pub image: &'a Image,
+    pub options: &'a Options,
+    pub config: &'a Config,
+    pub kernel: &'a Kernel,
+    /// For messages.
+    pub sources: &'a Sources,
+    /// The process of `-p`.
+    pub target: Option<&'a Process>,
+    /// The id of the command of `-c`.
+    pub child: Option<u32>,
+    /// Shows a message to the user.
+    pub report: &'a dyn Fn(&Diagnostic),
+}

@@ -1,0 +1,328 @@
+//! From the command line to the exit code: the stages, one after the other.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::{Command, Options, Program};
+use crate::config::Config;
+use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Severity, Sources, render};
+use crate::image::Image;
+use crate::kernel::Kernel;
+use crate::probes::{Host, Listed};
+use crate::runtime::{Child, Job, Process};
+use crate::types::store::Types;
+use crate::{check, cli, codegen, expand, info, ir, probes, runtime, syntax};
+
+/// Does what the command line says. Errors have been shown when this returns.
+pub fn main(args: impl IntoIterator<Item = OsString>, env: impl Fn(&str) -> Option<String>) -> ExitCode {
+    let (color, bad) = match render::use_color(&env) {
+        Ok(color) => (color, None),
+        Err(other) => (false, Some(other)),
+    };
+    let mut session = Session { sources: Sources::default(), color, warnings: true };
+    let done = cli::parse(args, env).map_err(Diagnostics::from).and_then(|options| {
+        session.warnings = options.warnings;
+        if let Some(other) = bad {
+            session.show(
+                &Diagnostic::warning(
+                    "environment",
+                    None,
+                    format!("\"{other}\" is not a value of BPFTRACE_COLOR"),
+                )
+                .help("it takes always, never and auto"),
+            );
+        }
+        session.command(&options)
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(problems) => {
+            session.show_all(&problems);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What messages need: the texts that they are about, and how they look.
+struct Session {
+    sources: Sources,
+    color: bool,
+    warnings: bool,
+}
+
+impl Session {
+    fn command(&mut self, options: &Options) -> Result<u8, Diagnostics> {
+        match &options.command {
+            Command::Print(text) => print(text)?,
+            Command::Info => print(&info::report(&kernel(options)))?,
+            Command::List(pattern) => self.list(pattern, options)?,
+            Command::ListProgram(program) => self.list_program(program, options)?,
+            Command::Compile(program) => {
+                self.compile(program, options, &kernel(options), None)?;
+            }
+            Command::Run(program) => return self.run(program, options),
+        }
+        Ok(0)
+    }
+
+    /// The pipeline, whole.
+    fn run(&mut self, program: &Program, options: &Options) -> Result<u8, Diagnostics> {
+        let kernel = kernel(options);
+        let target = options.run.pid.map(Process::find).transpose()?;
+        let mut child = options.child.as_deref().map(Child::spawn).transpose()?;
+        let (image, config) = self.compile(program, options, &kernel, child.as_ref())?;
+        // Whoever only looks at how a script compiles need not be able to run it.
+        let shown = options.stages.before_loading() && !options.stages.loading();
+        if shown && !kernel.capabilities().may_trace(kernel.version()) {
+            return Ok(0);
+        }
+        let job = Job {
+            image: &image,
+            options: &options.run,
+            config: &config,
+            kernel: &kernel,
+            sources: &self.sources,
+            target: target.as_ref(),
+            child: child.as_ref().map(|child| child.process().pid()),
+            report: &|message| self.show(message),
+        };
+        Ok(runtime::run(&job, child.as_mut())?)
+    }
+
+    /// From text to an image; the settings are those of the environment and the script.
+    fn compile(
+        &mut self,
+        program: &Program,
+        options: &Options,
+        kernel: &Kernel,
+        child: Option<&Child>,
+    ) -> Result<(Image, Config), Diagnostics> {
+        let (script, config) = self.parse(program, options)?;
+        if options.stages.ast {
+            print(&syntax::dump::script(&script))?;
+        }
+        let mut types = Types::new(kernel);
+        let mut host = host(kernel, &mut types, &config, options, child);
+        let check_options = check::Options {
+            positional: options.positional.clone(),
+            has_child: options.child.is_some(),
+            warnings: options.warnings,
+        };
+        let (checked, problems) = check::check(&script, &mut host, &check_options);
+        let checked = self.unless_errors(checked, problems)?;
+        if options.stages.ir {
+            print(&format!("{checked:#?}\n"))?;
+        }
+        let image = self.generate(&checked, options, &config, kernel)?;
+        if let Some(path) = &options.emit_elf {
+            write(path, &image.elf)?;
+        }
+        Ok((image, config))
+    }
+
+    /// From text to a tree in which settings and parameters are in place.
+    fn parse(
+        &mut self,
+        program: &Program,
+        options: &Options,
+    ) -> Result<(syntax::ast::Script, Config), Diagnostics> {
+        let file = self.read(program)?;
+        let text = self.sources.get(file).map_or("", |source| &source.text);
+        let (mut script, problems) = syntax::parse(text, file);
+        let mut all = Diagnostics::default();
+        all.extend(problems);
+        let mut config = options.config.clone();
+        all.extend(expand::apply(&script, &mut config, &options.config_from_env));
+        all.extend(expand::fill_in(&mut script, &options.positional));
+        self.unless_errors(Some((script, config)), all)
+    }
+
+    fn generate(
+        &self,
+        program: &ir::Program,
+        options: &Options,
+        config: &Config,
+        kernel: &Kernel,
+    ) -> Result<Image, Diagnostics> {
+        let failed = RefCell::new(None);
+        let mut dump = |stage: codegen::Stage, text: &str| {
+            if let Err(problem) = show_llvm(options, stage, text) {
+                failed.replace(Some(problem));
+            }
+        };
+        let wanted = options.stages.codegen || options.stages.codegen_opt || options.emit_llvm.is_some();
+        let source = self.sources.get(FileId::default());
+        let image = codegen::compile(
+            program,
+            codegen::Options {
+                config,
+                has: &|feature| kernel.has(feature),
+                cpus: kernel.possible_cpus(),
+                source: source.map_or(("", ""), |s| (&s.name, &s.text)),
+                report_helper_errors: options.report_helper_errors,
+                verify: options.verify_llvm_ir || cfg!(debug_assertions),
+                dump: if wanted { Some(&mut dump) } else { None },
+            },
+        )
+        .map_err(|e| {
+            Diagnostic::error("codegen", None, e.to_string())
+                .note("this is a bug in bpftrace, not in the script")
+                .help("please report it with the script")
+        })?;
+        match failed.take() {
+            Some(problem) => Err(problem.into()),
+            None => Ok(image),
+        }
+    }
+
+    /// `-l`
+    fn list(&mut self, pattern: &str, options: &Options) -> Result<(), Diagnostics> {
+        let kernel = kernel(options);
+        let mut types = Types::new(&kernel);
+        let config = options.config.clone();
+        let mut host = host(&kernel, &mut types, &config, options, None);
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut written = Ok(());
+        for pattern in pattern.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let file = self.sources.add("pattern", pattern);
+            let point = syntax::parse_attach_point(pattern, file)?;
+            probes::list(&point, options.verbose, &mut host, &mut |found| {
+                if written.is_ok() {
+                    written = write_listed(&mut out, found);
+                }
+            })?;
+        }
+        finish(written.and_then(|()| out.flush()))
+    }
+
+    /// `-l` with a program: the probes that it would attach to.
+    fn list_program(&mut self, program: &Program, options: &Options) -> Result<(), Diagnostics> {
+        let (script, config) = self.parse(program, options)?;
+        let kernel = kernel(options);
+        let mut types = Types::new(&kernel);
+        let mut host = host(&kernel, &mut types, &config, options, None);
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut written = Ok(());
+        for point in script.probes.iter().flat_map(|probe| &probe.attach_points) {
+            probes::list(point, options.verbose, &mut host, &mut |found| {
+                if written.is_ok() {
+                    written = write_listed(&mut out, found);
+                }
+            })?;
+        }
+        finish(written.and_then(|()| out.flush()))
+    }
+
+    /// The script's text becomes a source.
+    fn read(&mut self, program: &Program) -> Result<FileId, Diagnostic> {
+        let (name, bytes) = match program {
+            Program::Text(text) => ("stdin".to_owned(), Ok(text.clone().into_bytes())),
+            Program::Stdin => {
+                let mut bytes = vec![];
+                ("stdin".to_owned(), std::io::stdin().read_to_end(&mut bytes).map(|_| bytes))
+            }
+            Program::File(path) => (path.display().to_string(), std::fs::read(path)),
+        };
+        let bytes = bytes
+            .map_err(|e| Diagnostic::error("script", None, format!("cannot read the script {name}: {e}")))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Diagnostic::error("script", None, format!("the script {name} is not text in UTF-8"))
+        })?;
+        if u32::try_from(text.len()).is_err() {
+            return Err(Diagnostic::error("script", None, format!("the script {name} is too large")));
+        }
+        Ok(self.sources.add(name, text))
+    }
+
+    /// The result of a stage: with warnings, which are shown, or with errors, which end it all.
+    fn unless_errors<T>(&self, result: Option<T>, problems: Diagnostics) -> Result<T, Diagnostics> {
+        match result {
+            Some(result) if !problems.has_errors() => {
+                self.show_all(&problems);
+                Ok(result)
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn show(&self, message: &Diagnostic) {
+        if self.warnings || message.severity == Severity::Error {
+            eprint!("{}", render::one(message, &self.sources, self.color));
+        }
+    }
+
+    fn show_all(&self, messages: &Diagnostics) {
+        let shown = messages.iter().filter(|m| self.warnings || m.severity == Severity::Error);
+        eprint!("{}", render::text(shown, &self.sources, self.color));
+    }
+}
+
+fn kernel(options: &Options) -> Kernel {
+    let kernel = Kernel::new();
+    options.disabled.iter().for_each(|feature| kernel.deny(*feature));
+    kernel
+}
+
+fn host<'a>(
+    kernel: &'a Kernel,
+    types: &'a mut Types,
+    config: &'a Config,
+    options: &Options,
+    child: Option<&Child>,
+) -> Host<'a> {
+    Host {
+        kernel,
+        types,
+        config,
+        pid: options.run.pid.or_else(|| child.map(|child| child.process().pid())),
+        command: child.map(|child| child.program().to_owned()),
+        unsafe_mode: options.unsafe_mode,
+    }
+}
+
+/// `-d codegen`, `-d codegen-opt` and `--emit-llvm`.
+fn show_llvm(options: &Options, stage: codegen::Stage, text: &str) -> Result<(), Diagnostic> {
+    let (show, title, suffix) = match stage {
+        codegen::Stage::Generated => (options.stages.codegen, "before", "original"),
+        codegen::Stage::Optimised => (options.stages.codegen_opt, "after", "optimized"),
+    };
+    if show {
+        print(&format!("LLVM IR {title} optimization\n\n{text}\n"))?;
+    }
+    match &options.emit_llvm {
+        Some(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push(format!(".{suffix}.ll"));
+            write(Path::new(&name), text.as_bytes())
+        }
+        None => Ok(()),
+    }
+}
+
+fn write_listed(out: &mut impl Write, found: Listed) -> std::io::Result<()> {
+    writeln!(out, "{}", found.name)?;
+    found.args.iter().try_for_each(|arg| writeln!(out, "    {arg}"))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    std::fs::write(path, bytes)
+        .map_err(|e| Diagnostic::error("output", None, format!("cannot write to {}: {e}", path.display())))
+}
+
+fn print(text: &str) -> Result<(), Diagnostic> {
+    let mut out = std::io::stdout().lock();
+    finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that has seen enough is no error.
+fn finish<E: From<Diagnostic>>(written: std::io::Result<()>) -> Result<(), E> {
+    match written {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Diagnostic::error("output", None, format!("cannot write to stdout: {e}")).into())
+        }
+        _ => Ok(()),
+    }
+}

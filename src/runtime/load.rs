@@ -1,0 +1,278 @@
+//! From the compiled object to loaded programs and maps.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use libbpf_rs::{Object, ObjectBuilder, OpenMapMut, PrintLevel};
+use object::{Object as _, ObjectSymbol as _};
+
+use super::maps::Map;
+use super::ring::page_size;
+use super::signals::monotonic;
+use super::{Job, verifier};
+use crate::diagnostics::Diagnostic;
+use crate::image::{self, Global, MapKind, Ring};
+use crate::kernel::Feature;
+
+/// Per-CPU maps larger than this are not allocated in advance where the kernel can do without.
+const PREALLOCATE: u64 = 16 << 20;
+const SMALL_RING: u64 = 256 << 10;
+const LARGEST_RING: u64 = 16 << 20;
+
+/// What is in the kernel now.
+pub struct Loaded {
+    pub object: Object,
+    /// By [`image::MapId`].
+    pub maps: Vec<Map>,
+    pub ring: Option<(OwnedFd, u32)>,
+    pub counters: Option<OwnedFd>,
+    /// By the number of frames.
+    pub stacks: BTreeMap<u32, OwnedFd>,
+}
+
+/// Loads an image's object.
+pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {
+    let manifest = &job.image.manifest;
+    if let Some(problem) = privileges(job) {
+        return Err(problem);
+    }
+    raise_file_limit();
+    let log = Log::start(job.options.show_libbpf, job.options.show_verifier);
+    let mut open = ObjectBuilder::default()
+        .name("bpftrace")
+        .and_then(|builder| builder.open_memory(&job.image.elf))
+        .map_err(|e| unusable(&e.to_string()))?;
+    set_globals(job, &mut open)?;
+    for mut map in open.maps_mut() {
+        size_map(job, &mut map).map_err(|e| unusable(&e.to_string()))?;
+    }
+    if job.options.show_verifier {
+        open.progs_mut().for_each(|mut program| program.set_log_level(VERIFIER_LOG_LEVEL));
+    }
+    let object = open.load().map_err(|e| {
+        let text = log.text();
+        verifier::explain(job, &e, &text)
+    })?;
+    drop(log);
+    let find = |name: &str| object.maps().find(|map| libbpf_rs::MapCore::name(map) == name);
+    let own =
+        |map: libbpf_rs::Map<'_>| map.as_fd().try_clone_to_owned().map_err(|e| unusable(&e.to_string()));
+    let mut maps = vec![];
+    for map in &manifest.maps {
+        let handle =
+            find(&map.symbol).ok_or_else(|| unusable(&format!("the object has no map {}", map.symbol)))?;
+        maps.push(Map::new(map, &handle, &manifest.layouts).map_err(|e| unusable(&e.to_string()))?);
+    }
+    let ring = match find(image::RING_BUFFER) {
+        Some(map) => {
+            let size = libbpf_rs::MapCore::max_entries(&map);
+            Some((own(map)?, size))
+        }
+        None => None,
+    };
+    let counters = find(image::COUNTERS).map(own).transpose()?;
+    let mut stacks = BTreeMap::new();
+    for limit in &manifest.stack_limits {
+        if let Some(map) = find(&format!("{}{limit}", image::STACKS_PREFIX)) {
+            stacks.insert(*limit, own(map)?);
+        }
+    }
+    Ok(Loaded { object, maps, ring, counters, stacks })
+}
+
+/// `BPF_LOG_LEVEL1 | BPF_LOG_STATS`
+const VERIFIER_LOG_LEVEL: u32 = 1 | 4;
+
+/// Why this process cannot trace at all, if so.
+fn privileges(job: &Job<'_>) -> Option<Diagnostic> {
+    let kernel = job.kernel;
+    kernel.capabilities().complaint(kernel.version())
+}
+
+fn unusable(reason: &str) -> Diagnostic {
+    Diagnostic::error("load", None, format!("the compiled program cannot be used: {reason}")).note(BUG)
+}
+
+/// What is said where the fault is ours.
+pub const BUG: &str = "this is a bug in bpftrace, not in the script";
+
+/// Each attached probe holds descriptors, up to one a CPU, so take as many as we may have.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is ours.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
+/// Writes the numbers that are known only now into the object's constants.
+fn set_globals(job: &Job<'_>, open: &mut libbpf_rs::OpenObject) -> Result<(), Diagnostic> {
+    let globals = &job.image.manifest.globals;
+    if globals.is_empty() {
+        return Ok(());
+    }
+    let offsets = rodata_offsets(&job.image.elf).map_err(|e| unusable(&e.to_string()))?;
+    let mut rodata = open
+        .maps_mut()
+        .find(|map| map.name().to_string_lossy().ends_with(".rodata"))
+        .ok_or_else(|| unusable("the object has no .rodata"))?;
+    let bytes = rodata.initial_value_mut().ok_or_else(|| unusable("its .rodata has no value"))?;
+    for global in globals {
+        let place = offsets
+            .get(global.symbol())
+            .and_then(|offset| bytes.get_mut(*offset..*offset + 8))
+            .ok_or_else(|| unusable(&format!("the object has no variable {}", global.symbol())))?;
+        place.copy_from_slice(&value(job, *global).to_ne_bytes());
+    }
+    Ok(())
+}
+
+fn value(job: &Job<'_>, global: Global) -> u64 {
+    let child = || job.child.map_or(0, u64::from);
+    match global {
+        Global::StartTime => monotonic(libc::CLOCK_MONOTONIC),
+        Global::ChildPid => child(),
+        Global::TargetPid => job.options.pid.map_or_else(child, u64::from),
+        Global::Cpus => job.kernel.possible_cpus().into(),
+        Global::PidNamespaceDevice => job.kernel.pid_namespace().device,
+        Global::PidNamespaceInode => job.kernel.pid_namespace().inode,
+    }
+}
+
+/// The places of the variables in `.rodata`.
+fn rodata_offsets(elf: &[u8]) -> object::Result<BTreeMap<String, usize>> {
+    let file = object::File::parse(elf)?;
+    let section = file.section_by_name(".rodata").map(|s| object::ObjectSection::index(&s));
+    Ok(file
+        .symbols()
+        .filter(|symbol| section.is_some() && symbol.section_index() == section)
+        .filter_map(|symbol| Some((symbol.name().ok()?.to_owned(), usize::try_from(symbol.address()).ok()?)))
+        .collect())
+}
+
+/// Gives a map the size that this machine and the settings call for.
+fn size_map(job: &Job<'_>, map: &mut OpenMapMut<'_>) -> libbpf_rs::Result<()> {
+    let manifest = &job.image.manifest;
+    let name = map.name().to_string_lossy().into_owned();
+    if name == image::RING_BUFFER {
+        let size = ring_size(manifest.ring, job.config.perf_rb_pages, memory(), page_size() as u64);
+        return map.set_max_entries(size);
+    }
+    let Some(own) = manifest.maps.iter().find(|own| own.symbol == name) else { return Ok(()) };
+    let bytes =
+        u64::from(map.value_size()) * u64::from(job.kernel.possible_cpus()) * u64::from(own.max_entries);
+    if own.kind == MapKind::PerCpuHash && bytes > PREALLOCATE && job.kernel.has(Feature::MapAlloc) {
+        map.set_map_flags(map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC)?;
+    }
+    Ok(())
+}
+
+/// The size of the ring buffer in bytes: a power of two and a multiple of the page size, as the kernel wants it.
+fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64) -> u32 {
+    let bytes = match (pages, ring) {
+        (Some(pages), _) => pages.saturating_mul(page),
+        (None, Some(Ring::Large)) => {
+            // A thousandth or two of the memory, so that bursts of some milliseconds fit in.
+            let share = (memory / 512).clamp(SMALL_RING, LARGEST_RING);
+            1 << share.ilog2()
+        }
+        (None, _) => SMALL_RING,
+    };
+    // The kernel's own limit is far above what `u32` holds only in theory.
+    u32::try_from(bytes.clamp(page, 1 << 30).next_power_of_two()).unwrap_or(1 << 30)
+}
+
+/// The machine's memory in bytes.
+fn memory() -> u64 {
+    // SAFETY: all bytes zero is a value of the struct, which is ours.
+    unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        match libc::sysinfo(&mut info) {
+            0 => info.totalram.saturating_mul(info.mem_unit.into()),
+            _ => 0,
+        }
+    }
+}
+
+/// What libbpf has to say, kept while an object is loaded: it is shown only when it is asked for, or explains why
+/// loading failed.
+struct Log;
+
+static TEXT: Mutex<String> = Mutex::new(String::new());
+
+fn with_text<T>(then: impl FnOnce(&mut String) -> T) -> T {
+    then(&mut TEXT.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Log {
+    fn start(show: bool, verifier: bool) -> Log {
+        with_text(String::clear);
+        libbpf_rs::set_print(Some(match (show, verifier) {
+            (true, _) => (PrintLevel::Debug, |level, text| {
+                eprint!("[{}] {text}", name(level));
+                with_text(|kept| kept.push_str(&text));
+            }),
+            (false, true) => (PrintLevel::Debug, |_, text| {
+                if text.contains("-- BEGIN PROG LOAD LOG --") {
+                    eprint!("{text}");
+                }
+                with_text(|kept| kept.push_str(&text));
+            }),
+            (false, false) => (PrintLevel::Info, |_, text| with_text(|kept| kept.push_str(&text))),
+        }));
+        Log
+    }
+
+    fn text(&self) -> String {
+        with_text(|text| text.clone())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Attaching has errors of its own; what libbpf prints of them would only repeat those.
+        libbpf_rs::set_print(None);
+        with_text(|text| *text = String::new());
+    }
+}
+
+fn name(level: PrintLevel) -> &'static str {
+    match level {
+        PrintLevel::Debug => "DEBUG",
+        PrintLevel::Info => "INFO",
+        PrintLevel::Warn => "WARN",
+    }
+}
+
+/// Runs a program in the kernel once, now: `BEGIN` and `END`.
+pub fn run_once(object: &Object, name: &str) -> io::Result<()> {
+    let program = object
+        .progs_mut()
+        .find(|program| program.name() == name)
+        .ok_or_else(|| io::Error::other(format!("the object has no program {name}")))?;
+    program.test_run(libbpf_rs::ProgramInput::default()).map_err(io::Error::other)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ring_buffers_are_powers_of_two_pages() {
+        const GIB: u64 = 1 << 30;
+        let size = |ring, pages, memory| ring_size(Some(ring), pages, memory, 4096);
+        assert_eq!(size(Ring::Small, None, 64 * GIB), 256 << 10);
+        assert_eq!(size(Ring::Large, None, 64 * GIB), 16 << 20);
+        assert_eq!(size(Ring::Large, None, 3 * GIB), 4 << 20);
+        assert_eq!(size(Ring::Large, None, GIB / 64), 256 << 10);
+        assert_eq!(size(Ring::Small, Some(3), GIB), 4 * 4096);
+        assert_eq!(size(Ring::Large, Some(0), GIB), 4096);
+        assert_eq!(size(Ring::Large, Some(u64::MAX), GIB), 1 << 30);
+    }
+}

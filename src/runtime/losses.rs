@@ -1,0 +1,141 @@
+//! What was lost, and the words for it: nothing is lost in silence.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use super::Job;
+use super::load::Loaded;
+use crate::diagnostics::Diagnostic;
+use crate::image::Counter;
+use crate::output::Output;
+use crate::probes::attach::missed;
+
+/// Keeps count of what has been reported.
+#[derive(Default)]
+pub struct Losses {
+    events: u64,
+    /// By map: whether it has been said that it is full.
+    full: Vec<bool>,
+}
+
+impl Losses {
+    /// Reports what is new; called now and then while programs run.
+    pub fn watch(&mut self, job: &Job<'_>, loaded: &Loaded, output: &mut dyn Output) -> io::Result<()> {
+        let events = count(loaded, Counter::LostEvents as u32);
+        if events > self.events {
+            output.lost_events(events - self.events)?;
+            self.events = events;
+        }
+        if !job.options.warnings {
+            return Ok(());
+        }
+        let maps = &job.image.manifest.maps;
+        self.full.resize(maps.len(), false);
+        for ((n, map), said) in maps.iter().enumerate().zip(&mut self.full) {
+            if !*said && map.key.is_some() && refused(loaded, n) > 0 {
+                *said = true;
+                let keys = map.max_entries;
+                (job.report)(&full(format!(
+                    "the map {} is full: it has {keys} keys, and more get lost",
+                    map.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports everything, once all is over.
+    pub fn total(&mut self, job: &Job<'_>, loaded: &Loaded, output: &mut dyn Output) -> io::Result<()> {
+        let said = std::mem::take(&mut self.full);
+        // What is said now is the sum, so nothing is said before.
+        self.full = vec![true; job.image.manifest.maps.len()];
+        self.watch(job, loaded, output)?;
+        if !job.options.warnings {
+            return Ok(());
+        }
+        if self.events > 0 {
+            output.flush()?;
+            (job.report)(
+                &Diagnostic::warning("lost-events", None, format!("Total lost event count: {}", self.events))
+                    .note("events came faster than they could be printed")
+                    .help(
+                        "print less, or give them more room: BPFTRACE_PERF_RB_PAGES is its number of pages",
+                    ),
+            );
+        }
+        for (n, map) in job.image.manifest.maps.iter().enumerate() {
+            let lost = refused(loaded, n);
+            if lost > 0 {
+                let (name, keys) = (&map.name, map.max_entries);
+                let message = format!("the map {name} was full at {keys} keys: {}", updates(lost));
+                let first = !said.get(n).copied().unwrap_or(false);
+                (job.report)(&if first {
+                    full(message)
+                } else {
+                    Diagnostic::warning("map-full", None, message)
+                });
+            }
+        }
+        self.missed(job, loaded);
+        Ok(())
+    }
+
+    fn missed(&self, job: &Job<'_>, loaded: &Loaded) {
+        let runs = count(loaded, Counter::MissedRuns as u32);
+        if runs > 0 {
+            let message =
+                format!("{} left out: a probe fired while another was at work on that CPU", hits(runs));
+            (job.report)(&Diagnostic::warning("missed-runs", None, message));
+        }
+        let stacks = count(loaded, Counter::LostStacks as u32);
+        if stacks > 0 {
+            let message = format!("{stacks} stacks could not be kept: there were too many different ones");
+            (job.report)(&Diagnostic::warning("lost-stacks", None, message));
+        }
+        for program in loaded.object.progs() {
+            let missed = missed(&program);
+            let own = job.image.manifest.programs.iter().find(|own| program.name() == own.name.as_str());
+            if let (true, Some(own)) = (missed > 0, own) {
+                let message = format!(
+                    "{} of this probe missed: it fired while the kernel was running another program on that CPU",
+                    hits(missed)
+                );
+                (job.report)(&Diagnostic::warning("missed-hits", own.span, message));
+            }
+        }
+    }
+}
+
+fn full(message: String) -> Diagnostic {
+    Diagnostic::warning("map-full", None, message).help(
+        "set max_map_keys higher (BPFTRACE_MAX_MAP_KEYS=100000 or in a config block), or use fewer keys",
+    )
+}
+
+fn updates(n: u64) -> String {
+    if n == 1 { "1 update was lost".into() } else { format!("{n} updates were lost") }
+}
+
+fn hits(n: u64) -> String {
+    if n == 1 { "1 hit was".into() } else { format!("{n} hits were") }
+}
+
+/// How many updates a map has refused.
+fn refused(loaded: &Loaded, map: usize) -> u64 {
+    u32::try_from(map).map_or(0, |map| count(loaded, Counter::Maps as u32 + map))
+}
+
+fn count(loaded: &Loaded, index: u32) -> u64 {
+    let mut value = 0u64;
+    if let Some(map) = &loaded.counters {
+        // SAFETY: the map is an array of `u64`; an index that it does not have is an error.
+        unsafe {
+            libbpf_sys::bpf_map_lookup_elem(
+                map.as_raw_fd(),
+                (&raw const index).cast(),
+                (&raw mut value).cast(),
+            );
+        }
+    }
+    value
+}

@@ -1,0 +1,503 @@
+//! A run from its beginning to its end.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::events::Actions;
+use super::load::{BUG, Loaded, load, run_once};
+use super::losses::Losses;
+use super::ring::{Drained, Ring};
+use super::signals::Signals;
+use super::{Child, Job};
+use crate::config::Missing;
+use crate::diagnostics::Diagnostic;
+use crate::image::{Attach, Program, Target};
+use crate::output::{self, Output};
+use crate::probes::attach::{AttachError, Attachment, attach};
+use crate::types::Type;
+
+/// How often losses are looked for and processes are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long records gather where they come thick and fast: being woken for each costs more than reading it.
+const GATHER: Duration = Duration::from_millis(1);
+/// After so many records we see whether we should stop.
+const AT_ONCE: usize = 16_384;
+/// How long to wait for records that are still being written after everything was detached.
+const LAST_WRITES: Duration = Duration::from_millis(500);
+
+/// Runs a program to its end. The result is the exit code.
+pub fn run(job: &Job<'_>, child: Option<&mut Child>) -> Result<u8, Diagnostic> {
+    let output = open_output(job)?;
+    let signals =
+        Signals::take().map_err(|e| Diagnostic::error("signals", None, format!("signalfd: {e}")))?;
+    let loaded = load(job)?;
+    let mut session = Session::new(job, &loaded, &signals, output)?;
+    match session.run(child) {
+        Ok(()) => {}
+        Err(Stop::Problem(problem)) => {
+            let _ = session.actions.output.finish();
+            return Err(*problem);
+        }
+        // The reader has enough: `bpftrace … | head`. That is how such a pipe ends.
+        Err(Stop::Write(e)) if e.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(Stop::Write(e)) => {
+            return Err(Diagnostic::error("output", None, format!("cannot write the output: {e}")));
+        }
+    }
+    Ok(session.actions.exit.unwrap_or(0))
+}
+
+/// Why a run ends before its end.
+enum Stop {
+    Problem(Box<Diagnostic>),
+    Write(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(e: io::Error) -> Stop {
+        Stop::Write(e)
+    }
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(d: Diagnostic) -> Stop {
+        Stop::Problem(Box::new(d))
+    }
+}
+
+fn open_output(job: &Job<'_>) -> Result<Box<dyn Output>, Diagnostic> {
+    let options = job.options;
+    let file = match &options.output {
+        Some(path) => File::create(path).map_err(|e| {
+            Diagnostic::error("output", None, format!("cannot write to {}: {e}", path.display()))
+        })?,
+        // Not `Stdout` itself, which has a buffer of its own.
+        None => File::from(
+            io::stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|e| Diagnostic::error("output", None, format!("stdout cannot be used: {e}")))?,
+        ),
+    };
+    Ok(output::to(options.form, options.buffering, Box::new(file)))
+}
+
+struct Session<'a> {
+    job: &'a Job<'a>,
+    loaded: &'a Loaded,
+    signals: &'a Signals,
+    actions: Actions<'a>,
+    ring: Option<Ring>,
+    losses: Losses,
+    /// Whether user addresses have to be named, maybe after their process has ended.
+    user_symbols: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        job: &'a Job<'a>,
+        loaded: &'a Loaded,
+        signals: &'a Signals,
+        output: Box<dyn Output>,
+    ) -> Result<Session<'a>, Diagnostic> {
+        let ring = loaded
+            .ring
+            .as_ref()
+            .map(|(fd, size)| Ring::open(fd.as_fd(), *size))
+            .transpose()
+            .map_err(|e| Diagnostic::error("ring", None, format!("cannot map the ring buffer: {e}")))?;
+        let manifest = &job.image.manifest;
+        let types = manifest.events.iter().flat_map(|event| &event.args);
+        let types = types.chain(manifest.maps.iter().flat_map(|map| map.key.iter().chain([&map.value])));
+        let user_symbols = { types }.any(names_user_addresses);
+        Ok(Session {
+            job,
+            loaded,
+            signals,
+            actions: Actions::new(job, loaded, output)?,
+            ring,
+            losses: Losses::default(),
+            user_symbols,
+        })
+    }
+
+    fn run(&mut self, mut child: Option<&mut Child>) -> Result<(), Stop> {
+        self.run_all(&Target::Begin)?;
+        let mut stopped = false;
+        let attached = self.attach_all(&mut stopped)?;
+        if self.job.options.dry_run {
+            return Ok(());
+        }
+        self.announce(&attached)?;
+        if let Some(child) = child.as_deref_mut() {
+            child.start()?;
+            self.keep_symbols();
+        }
+        // With nothing attached, nothing is ever going to happen.
+        if !stopped && !attached.links.is_empty() {
+            self.poll(child.map(|child| &*child))?;
+        }
+        self.signals.next_is_final();
+        drop(attached);
+        self.drain_to_the_end()?;
+        self.run_all(&Target::End)?;
+        // What `END` prints is printed even if it was `exit()` that brought us here.
+        let code = self.actions.exit.take();
+        self.drain_to_the_end()?;
+        self.actions.exit = code.or(self.actions.exit);
+        self.losses.total(self.job, self.loaded, &mut *self.actions.output)?;
+        self.actions.output.end()?;
+        if self.job.config.print_maps_on_exit {
+            self.actions.print_all()?;
+        }
+        self.actions.output.finish()?;
+        Ok(())
+    }
+
+    /// Runs the programs for the start or for the end.
+    fn run_all(&self, when: &Target) -> Result<(), Diagnostic> {
+        for program in self.programs_at(when) {
+            run_once(&self.loaded.object, &program.name).map_err(|e| {
+                Diagnostic::error("run", program.span, format!("the kernel did not run this: {e}")).note(BUG)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn programs_at(&self, when: &Target) -> impl Iterator<Item = &'a Program> {
+        let programs = &self.job.image.manifest.programs;
+        programs.iter().filter(move |p| p.attach.iter().any(|a| a.what == *when))
+    }
+
+    fn attach_all(&self, stopped: &mut bool) -> Result<Attached, Stop> {
+        let programs = &self.job.image.manifest.programs;
+        let places: Vec<(&Program, &Attach)> = programs
+            .iter()
+            .flat_map(|p| p.attach.iter().map(move |a| (p, a)))
+            .filter(|(_, a)| !matches!(a.what, Target::Begin | Target::End))
+            .collect();
+        // The kernel runs the programs of one place in the order in which they were attached, or, at functions, in
+        // the opposite one. So that they run as they are written, the latter are attached last to first.
+        let (backwards, forwards): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|(_, a)| runs_last_attached_first(&a.what));
+        let mut attached = Attached::default();
+        let mut wanted = 0;
+        for (program, place) in forwards.into_iter().chain(backwards.into_iter().rev()) {
+            if self.signals.stop() {
+                *stopped = true;
+                break;
+            }
+            wanted += 1;
+            if self.job.options.verbose {
+                eprintln!("Attaching {}", place.name);
+            }
+            match self.attach(program, place) {
+                Ok(mut new) => {
+                    attached.count += new.count;
+                    attached.links.append(&mut new.links);
+                }
+                Err(problem) => self.refused(place, problem)?,
+            }
+        }
+        if wanted > 0 && attached.links.is_empty() && !*stopped {
+            let problem = Diagnostic::error("attach", None, "none of the probes could be attached");
+            return Err(problem.into());
+        }
+        Ok(attached)
+    }
+
+    fn attach(&self, program: &Program, place: &Attach) -> Result<Attached, AttachError> {
+        let handle = self.loaded.object.progs_mut().find(|handle| handle.name() == program.name.as_str());
+        let handle = handle.ok_or_else(|| AttachError {
+            message: format!("the object has no program {}", program.name),
+            help: None,
+            missing: false,
+        })?;
+        let Attachment { links } = attach(self.job.kernel, &handle, place)?;
+        let count = match &place.what {
+            Target::KprobeMulti { functions, .. } => functions.len(),
+            Target::UprobeMulti { offsets, .. } => offsets.len(),
+            _ => 1,
+        };
+        Ok(Attached { links, count })
+    }
+
+    /// A place that cannot be attached is an error, unless the settings say otherwise.
+    fn refused(&self, place: &Attach, problem: AttachError) -> Result<(), Diagnostic> {
+        let how = if problem.missing { self.job.config.missing_probes } else { Missing::Error };
+        let mut diagnostic = match how {
+            Missing::Ignore => return Ok(()),
+            Missing::Warn => Diagnostic::warning("attach", place.span, problem.message),
+            Missing::Error => Diagnostic::error("attach", place.span, problem.message),
+        };
+        if let Some(help) = problem.help {
+            diagnostic = diagnostic.help(help);
+        }
+        match how {
+            Missing::Error => Err(diagnostic),
+            _ => {
+                if self.job.options.warnings {
+                    (self.job.report)(&diagnostic);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn announce(&mut self, attached: &Attached) -> io::Result<()> {
+        if !self.job.options.quiet {
+            let special = self.programs_at(&Target::Begin).count() + self.programs_at(&Target::End).count();
+            self.actions.output.attached(attached.count + special)?;
+        }
+        if self.job.options.notify_attached {
+            self.actions.output.flush()?;
+            let mut stdout = io::stdout();
+            stdout.write_all(b"__BPFTRACE_NOTIFY_PROBES_ATTACHED\n")?;
+            stdout.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Handles events until something asks us to stop.
+    fn poll(&mut self, child: Option<&Child>) -> Result<(), Stop> {
+        let epoll = Epoll::new()?;
+        epoll.add(self.signals.as_fd(), Event::Signal)?;
+        if let Some((fd, _)) = &self.loaded.ring {
+            epoll.add(fd.as_fd(), Event::Records)?;
+        }
+        for process in child.map(Child::process).into_iter().chain(self.job.target) {
+            epoll.add(process.as_fd(), Event::Ended)?;
+        }
+        if self.job.options.output.is_none() {
+            epoll.add_closing(io::stdout().as_fd());
+        }
+        let mut next_tick = Instant::now() + TICK;
+        let mut read_at = Instant::now() - TICK;
+        loop {
+            let events = epoll.wait(next_tick.saturating_duration_since(Instant::now()))?;
+            if events.has(Event::Signal) && self.signals.stop() {
+                return Ok(());
+            }
+            if events.has(Event::Closed) {
+                return Err(Stop::Write(io::ErrorKind::BrokenPipe.into()));
+            }
+            if events.has(Event::Records) {
+                if read_at.elapsed() < GATHER {
+                    std::thread::sleep(GATHER);
+                }
+                let drained = self.drain()?;
+                if self.actions.exit.is_some() {
+                    return Ok(());
+                }
+                if drained != Drained::More {
+                    self.actions.output.flush()?;
+                }
+                read_at = Instant::now();
+            }
+            // Their last records have been written before they ended, and are read after everything is detached.
+            if events.has(Event::Ended) {
+                return Ok(());
+            }
+            if Instant::now() >= next_tick {
+                self.losses.watch(self.job, self.loaded, &mut *self.actions.output)?;
+                self.actions.output.flush()?;
+                self.keep_symbols();
+                next_tick = Instant::now() + TICK;
+            }
+        }
+    }
+
+    /// Handles some records.
+    fn drain(&mut self) -> Result<Drained, Stop> {
+        let Some(ring) = &mut self.ring else { return Ok(Drained::Empty) };
+        let actions = &mut self.actions;
+        let mut failed = None;
+        let (_, drained) = ring.drain(AT_ONCE, |record| match actions.record(record) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                failed = Some(e);
+                ControlFlow::Break(())
+            }
+        });
+        match failed {
+            Some(e) => Err(e.into()),
+            None => Ok(drained),
+        }
+    }
+
+    /// Handles all records that there are, also those that programs are just writing.
+    fn drain_to_the_end(&mut self) -> Result<(), Stop> {
+        let deadline = Instant::now() + LAST_WRITES;
+        loop {
+            match self.drain()? {
+                Drained::Empty => break,
+                Drained::Busy if Instant::now() >= deadline => break,
+                Drained::Busy => std::thread::sleep(Duration::from_micros(100)),
+                Drained::More | Drained::Stopped => {}
+            }
+        }
+        self.actions.output.flush()?;
+        Ok(())
+    }
+
+    /// Notes where the libraries of the processes that we know of are, as long as they run.
+    fn keep_symbols(&mut self) {
+        if self.user_symbols {
+            for pid in self.job.child.into_iter().chain(self.job.options.pid) {
+                self.actions.symbols.keep(pid);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Attached {
+    links: Vec<libbpf_rs::Link>,
+    /// How many probes those are for the user: a link may be for many functions, or a probe have a link a CPU.
+    count: usize,
+}
+
+impl Drop for Attached {
+    /// Closing a link waits until no CPU runs its program; the waits for many links are shared by some threads.
+    fn drop(&mut self) {
+        const A_THREAD: usize = 16;
+        let mut links = std::mem::take(&mut self.links);
+        if links.len() <= A_THREAD {
+            return;
+        }
+        let size = links.len().div_ceil(16).max(A_THREAD);
+        std::thread::scope(|scope| {
+            while !links.is_empty() {
+                let some = links.split_off(links.len().saturating_sub(size));
+                scope.spawn(move || drop(some));
+            }
+        });
+    }
+}
+
+fn runs_last_attached_first(what: &Target) -> bool {
+    match what {
+        Target::Begin
+        | Target::End
+        | Target::Kprobe { ret: false, .. }
+        | Target::KprobeMulti { ret: false, .. }
+        | Target::Fentry { .. }
+        | Target::Uprobe { .. }
+        | Target::UprobeMulti { .. } => true,
+        Target::Kprobe { .. }
+        | Target::KprobeMulti { .. }
+        | Target::Tracepoint { .. }
+        | Target::RawTracepoint { .. }
+        | Target::Perf { .. } => false,
+    }
+}
+
+fn names_user_addresses(ty: &Type) -> bool {
+    match ty {
+        Type::USym | Type::UStack(_) => true,
+        Type::Array { elem, .. } => names_user_addresses(elem),
+        Type::Tuple(types) => types.iter().any(names_user_addresses),
+        Type::Record(fields) => fields.iter().any(|(_, ty)| names_user_addresses(ty)),
+        _ => false,
+    }
+}
+
+/// What we wait for.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Event {
+    Records = 1,
+    Signal = 2,
+    /// A process that we follow has ended.
+    Ended = 4,
+    /// Nobody reads our output any more.
+    Closed = 8,
+}
+
+/// Several of [`Event`].
+#[derive(Clone, Copy)]
+struct Events(u64);
+
+impl Events {
+    fn has(self, event: Event) -> bool {
+        self.0 & event as u64 != 0
+    }
+}
+
+struct Epoll(OwnedFd);
+
+impl Epoll {
+    fn new() -> io::Result<Epoll> {
+        // SAFETY: takes a number; the new descriptor is ours.
+        match unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) } {
+            -1 => Err(io::Error::last_os_error()),
+            // SAFETY: as above.
+            fd => Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) })),
+        }
+    }
+
+    fn add(&self, fd: BorrowedFd<'_>, event: Event) -> io::Result<()> {
+        self.control(fd, libc::EPOLLIN, event)
+    }
+
+    /// Waits for the other end to go away. Files that have none cannot be waited for, and need not.
+    fn add_closing(&self, fd: BorrowedFd<'_>) {
+        let _ = self.control(fd, 0, Event::Closed);
+    }
+
+    fn control(&self, fd: BorrowedFd<'_>, events: libc::c_int, event: Event) -> io::Result<()> {
+        let mut wanted = libc::epoll_event { events: events.cast_unsigned(), u64: event as u64 };
+        // SAFETY: both descriptors are open, and the struct is ours.
+        let done =
+            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut wanted) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn wait(&self, timeout: Duration) -> io::Result<Events> {
+        let mut ready = [libc::epoll_event { events: 0, u64: 0 }; 8];
+        // Rounded up, so that it does not wake just before the time.
+        let timeout = libc::c_int::try_from(timeout.as_millis() + 1).unwrap_or(libc::c_int::MAX);
+        // SAFETY: room for as many events as said.
+        let count = unsafe {
+            libc::epoll_wait(self.0.as_raw_fd(), ready.as_mut_ptr(), ready.len() as libc::c_int, timeout)
+        };
+        if count < 0 {
+            let e = io::Error::last_os_error();
+            return if e.kind() == io::ErrorKind::Interrupted { Ok(Events(0)) } else { Err(e) };
+        }
+        Ok(Events(ready.iter().take(count.unsigned_abs() as usize).fold(0, |all, event| all | event.u64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{StackFormat, StackMode};
+
+    #[test]
+    fn waiting_tells_who_woke_us() {
+        let epoll = Epoll::new().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        epoll.add(reader.as_fd(), Event::Records).unwrap();
+        epoll.add_closing(writer.as_fd());
+        let file = File::open("/proc/self/exe").unwrap();
+        epoll.add_closing(file.as_fd());
+        let none = epoll.wait(Duration::ZERO).unwrap();
+        assert!(!none.has(Event::Records) && !none.has(Event::Closed));
+        (&writer).write_all(b"x").unwrap();
+        let one = epoll.wait(Duration::from_secs(5)).unwrap();
+        assert!(one.has(Event::Records) && !one.has(Event::Closed));
+        drop(reader);
+        assert!(epoll.wait(Duration::from_secs(5)).unwrap().has(Event::Closed));
+    }
+
+    #[test]
+    fn user_addresses_are_found_inside_others() {
+        let stack = Type::UStack(StackFormat { mode: StackMode::Raw, limit: 3 });
+        assert!(names_user_addresses(&Type::Tuple(vec![Type::U64, stack])));
+        assert!(!names_user_addresses(&Type::Tuple(vec![Type::U64, Type::KSym])));
+    }
+}

@@ -1,0 +1,122 @@
+//! What the CPUs gathered, each on its own, as one value.
+
+use crate::types::{Agg, Type};
+
+/// Adds up a map's value over the CPUs: `parts` yields each CPU's bytes. What is no aggregation and no integer is
+/// that of the first CPU that has any.
+pub fn over_cpus<'a>(ty: &Type, size: usize, parts: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut total = vec![0; size];
+    for part in parts {
+        match ty {
+            Type::Agg(agg) => add(agg, &mut total, part),
+            Type::Int(_) => add_bytes(&mut total, part),
+            _ if total.iter().all(|b| *b == 0) => total.copy_from_slice(part),
+            _ => {}
+        }
+    }
+    total
+}
+
+fn word(bytes: &[u8], n: usize) -> u64 {
+    bytes.get(n * 8..n * 8 + 8).map_or(0, |b| u64::from_ne_bytes(b.try_into().unwrap_or_default()))
+}
+
+fn set_word(bytes: &mut [u8], n: usize, value: u64) {
+    if let Some(place) = bytes.get_mut(n * 8..n * 8 + 8) {
+        place.copy_from_slice(&value.to_ne_bytes());
+    }
+}
+
+fn add(agg: &Agg, total: &mut [u8], part: &[u8]) {
+    match agg {
+        Agg::Min { signed } => extreme(total, part, |new, old| less(*signed, new, old)),
+        Agg::Max { signed } => extreme(total, part, |new, old| less(*signed, old, new)),
+        Agg::Count
+        | Agg::Sum { .. }
+        | Agg::Avg { .. }
+        | Agg::Stats { .. }
+        | Agg::Hist { .. }
+        | Agg::LHist { .. } => {
+            for n in 0..total.len() / 8 {
+                set_word(total, n, word(total, n).wrapping_add(word(part, n)));
+            }
+        }
+    }
+}
+
+/// The second word says whether there is a value at all.
+fn extreme(total: &mut [u8], part: &[u8], better: impl Fn(u64, u64) -> bool) {
+    if word(part, 1) != 0 && (word(total, 1) == 0 || better(word(part, 0), word(total, 0))) {
+        set_word(total, 0, word(part, 0));
+        set_word(total, 1, 1);
+    }
+}
+
+pub(super) fn less(signed: bool, a: u64, b: u64) -> bool {
+    if signed { a.cast_signed() < b.cast_signed() } else { a < b }
+}
+
+/// Adds integers of up to eight bytes, wrapping at their size.
+fn add_bytes(total: &mut [u8], part: &[u8]) {
+    let sum = integer(total).wrapping_add(integer(part)).to_ne_bytes();
+    let len = total.len().min(8);
+    let from = if cfg!(target_endian = "big") { 8 - len } else { 0 };
+    total[..len].copy_from_slice(&sum[from..from + len]);
+}
+
+/// The integer in up to eight bytes, zero-extended.
+pub(super) fn integer(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let len = bytes.len().min(8);
+    let from = if cfg!(target_endian = "big") { 8 - len } else { 0 };
+    word[from..from + len].copy_from_slice(&bytes[..len]);
+    u64::from_ne_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+    }
+
+    fn sum(ty: Type, parts: &[&[u64]]) -> Vec<u8> {
+        let parts: Vec<Vec<u8>> = parts.iter().map(|p| words(p)).collect();
+        over_cpus(&ty, parts[0].len(), parts.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn counts_sums_and_buckets_add_up() {
+        assert_eq!(sum(Type::Agg(Agg::Count), &[&[1], &[2], &[40]]), words(&[43]));
+        let minus = |n: i64| n.cast_unsigned();
+        let signed = Type::Agg(Agg::Sum { signed: true });
+        assert_eq!(sum(signed, &[&[minus(-5)], &[3]]), words(&[minus(-2)]));
+        let stats = Type::Agg(Agg::Stats { signed: false });
+        assert_eq!(sum(stats, &[&[10, 2], &[0, 0], &[5, 1]]), words(&[15, 3]));
+        let linear = Type::Agg(Agg::LHist { min: 0, max: 1, step: 1 });
+        assert_eq!(sum(linear, &[&[1, 2, 3], &[0, 0, 4]]), words(&[1, 2, 7]));
+    }
+
+    #[test]
+    fn extremes_ignore_cpus_without_a_value() {
+        let max = |signed| Type::Agg(Agg::Max { signed });
+        let min = |signed| Type::Agg(Agg::Min { signed });
+        assert_eq!(sum(min(false), &[&[0, 0], &[7, 1], &[9, 1]]), words(&[7, 1]));
+        assert_eq!(sum(max(false), &[&[0, 0], &[7, 1], &[9, 1]]), words(&[9, 1]));
+        let minus = u64::MAX;
+        assert_eq!(sum(max(true), &[&[minus, 1], &[0, 0]]), words(&[minus, 1]));
+        assert_eq!(sum(max(true), &[&[minus, 1], &[3, 1]]), words(&[3, 1]));
+        assert_eq!(sum(max(false), &[&[minus, 1], &[3, 1]]), words(&[minus, 1]));
+        assert_eq!(sum(min(true), &[&[minus, 1], &[3, 1]]), words(&[minus, 1]));
+        assert_eq!(sum(min(true), &[&[0, 0], &[0, 0]]), words(&[0, 0]));
+    }
+
+    #[test]
+    fn small_integers_wrap_at_their_size() {
+        let parts: [&[u8]; 2] = [&[200], &[100]];
+        assert_eq!(over_cpus(&Type::U8, 1, parts.into_iter()), [44]);
+        let text: [&[u8]; 3] = [&[0, 0], b"ab", b"cd"];
+        assert_eq!(over_cpus(&Type::Str(2), 2, text.into_iter()), b"ab");
+    }
+}

@@ -1,0 +1,179 @@
+//! Why the kernel did not load a program, in words, with the line of the script.
+
+use super::Job;
+use super::load::BUG;
+use crate::diagnostics::{Diagnostic, FileId, Sources, Span};
+
+/// What to tell the user about a failed load; `log` is all that libbpf said.
+pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic {
+    let kernel = job.kernel.version();
+    if let Some(rejection) = Rejection::find(log) {
+        let span = rejection.line(job.sources).or_else(|| {
+            let programs = &job.image.manifest.programs;
+            programs.iter().find(|p| p.name == rejection.program).map(|p| p.span)
+        });
+        let mut diagnostic =
+            Diagnostic::error("verifier", span, "the kernel refused to load the program compiled from this");
+        if let Some(reason) = &rejection.reason {
+            diagnostic = diagnostic.note(format!("the verifier's reason: {reason}"));
+        }
+        diagnostic = diagnostic
+            .note(BUG)
+            .help(format!("please report it with the script and the kernel's version, {kernel}"));
+        return if job.options.verbose {
+            diagnostic.note(format!("the verifier's log:\n{}", rejection.log.trim_end()))
+        } else {
+            diagnostic.help("-v shows the verifier's log")
+        };
+    }
+    if let Some(complaint) = job.kernel.lockdown().complaint() {
+        return complaint;
+    }
+    let mut diagnostic =
+        Diagnostic::error("load", None, format!("the kernel did not load the program: {error}"));
+    if let Some((map, reason)) = refused_map(log) {
+        let name = job.image.manifest.maps.iter().find(|own| own.symbol == map).map_or(map, |own| &own.name);
+        diagnostic.message = format!("the kernel did not create the map {name}: {reason}");
+        return diagnostic
+            .help(
+                "a map's memory is its keys and values times max_map_keys, for some once more times the CPUs",
+            )
+            .help("set a lower max_map_keys, or for strings as keys a lower max_strlen");
+    }
+    if let Some(line) = log.lines().rev().find(|line| !line.trim().is_empty()) {
+        diagnostic = diagnostic.note(format!("libbpf: {}", line.trim_start_matches("libbpf: ")));
+    }
+    diagnostic.help("-d libbpf shows everything that libbpf says")
+}
+
+/// A map that could not be created: its name in the object, and the kernel's error.
+fn refused_map(log: &str) -> Option<(&str, &str)> {
+    log.lines().find_map(|line| {
+        let (map, rest) = line.split_once("map '")?.1.split_once('\'')?;
+        Some((map, rest.split_once("failed to create: ")?.1))
+    })
+}
+
+/// A program that the verifier refused.
+#[derive(Debug, PartialEq, Eq)]
+struct Rejection<'l> {
+    program: &'l str,
+    log: &'l str,
+    /// The verifier's last word.
+    reason: Option<&'l str>,
+    /// The last line of source that it looked at: its text and, from 6.10 on, its number.
+    source: Option<(&'l str, Option<usize>)>,
+}
+
+impl<'l> Rejection<'l> {
+    fn find(log: &'l str) -> Option<Rejection<'l>> {
+        let (before, rest) = log.split_once("-- BEGIN PROG LOAD LOG --\n")?;
+        let text = rest.split("-- END PROG LOAD LOG --").next()?;
+        // libbpf repeats the name before the closing line: `libbpf: prog 'x': `.
+        let text = text.rsplit_once('\n').map_or(text, |(text, _)| text);
+        let program = before.rsplit_once("prog '")?.1.split('\'').next()?;
+        let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        let reason = lines().find(|line| is_reason(line));
+        let source = lines().find_map(|line| line.strip_prefix("; ")).map(|line| {
+            // `text @ file:line`
+            match line.rsplit_once(" @ ") {
+                Some((text, place)) => (text, place.rsplit(':').next().and_then(|n| n.parse().ok())),
+                None => (line, None),
+            }
+        });
+        Some(Rejection { program, log: text, reason, source })
+    }
+
+    /// The line of the script, without the blanks around it.
+    fn line(&self, sources: &Sources) -> Option<Span> {
+        let (text, number) = self.source?;
+        let file = FileId::default();
+        let source = &sources.get(file)?.text;
+        let mut start = 0;
+        for (n, line) in source.split_inclusive('\n').enumerate() {
+            let bare = line.trim();
+            if number == Some(n + 1) || (number.is_none() && bare == text.trim() && !bare.is_empty()) {
+                let from = start + line.len() - line.trim_start().len();
+                return Some(Span::new(file, from, from + bare.len()));
+            }
+            start += line.len();
+        }
+        None
+    }
+}
+
+/// Whether a line of the log is a sentence, not an instruction, a state or a statistic.
+fn is_reason(line: &str) -> bool {
+    let number =
+        line.split(':').next().is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let noise = [
+        "processed ",
+        "verification time",
+        "stack depth",
+        "; ",
+        "from ",
+        "R",
+        "last_idx",
+        "regs=",
+        "parent ",
+    ];
+    // A register's complaint starts with the register, too: `R1 type=…` against `R0=…`.
+    let complaint = line.starts_with('R')
+        && line.contains(' ')
+        && !line.split(' ').next().is_some_and(|w| w.contains('='));
+    complaint || !(number || noise.iter().any(|start| line.starts_with(start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+libbpf: prog 'kprobe_1': BPF program load failed: Permission denied
+libbpf: prog 'kprobe_1': -- BEGIN PROG LOAD LOG --
+0: R1=ctx() R10=fp0
+; @x[pid] = *arg0; @ stdin:2
+0: (79) r1 = *(u64 *)(r1 +112)        ; R1_w=scalar()
+1: (79) r2 = *(u64 *)(r1 +0)
+R1 invalid mem access 'scalar'
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+-- END PROG LOAD LOG --
+libbpf: prog 'kprobe_1': failed to load: -EACCES
+";
+
+    #[test]
+    fn a_log_names_program_line_and_reason() {
+        let rejection = Rejection::find(LOG).unwrap();
+        assert_eq!(rejection.program, "kprobe_1");
+        assert_eq!(rejection.reason, Some("R1 invalid mem access 'scalar'"));
+        assert_eq!(rejection.source, Some(("@x[pid] = *arg0;", Some(2))));
+        let sources = Sources::single("stdin", "kprobe:f {\n  @x[pid] = *arg0; }\n");
+        assert_eq!(sources.text(rejection.line(&sources).unwrap()), "@x[pid] = *arg0; }");
+    }
+
+    #[test]
+    fn older_kernels_give_the_line_without_its_number() {
+        let log = LOG.replace(" @ stdin:2", "");
+        let rejection = Rejection::find(&log).unwrap();
+        let sources = Sources::single("stdin", "kprobe:f {\n\n  @x[pid] = *arg0;\n}\n");
+        assert_eq!(sources.text(rejection.line(&sources).unwrap()), "@x[pid] = *arg0;");
+        let other = Sources::single("stdin", "BEGIN { }");
+        assert_eq!(rejection.line(&other), None);
+    }
+
+    #[test]
+    fn reasons_are_sentences() {
+        assert!(is_reason("BPF program is too large. Processed 1000001 insn"));
+        assert!(is_reason("R2 unbounded memory access, make sure to bounds check any such access"));
+        assert!(!is_reason("R0_w=scalar() R1=ctx() R10=fp0"));
+        assert!(!is_reason("12: (85) call bpf_probe_read_kernel#113"));
+        assert!(!is_reason("from 3 to 5: R0=scalar()"));
+    }
+
+    #[test]
+    fn other_failures_are_found_too() {
+        assert_eq!(Rejection::find("libbpf: failed to open\n"), None);
+        let log = "libbpf: map 'at_x': failed to create: -ENOMEM\n";
+        assert_eq!(refused_map(log), Some(("at_x", "-ENOMEM")));
+    }
+}
