@@ -70,8 +70,7 @@ mod tests {
         let file = Shared::default();
         let mut writer = Writer::new(buffering, Box::new(file.clone()));
         steps(&mut writer);
-        let length = file.0.borrow().len();
-        length
+        file.0.borrow().len()
     }
 
     fn put(writer: &mut Writer, size: usize) {
