@@ -3,7 +3,7 @@
 mod cpus;
 mod features;
 pub mod info;
-mod kallsyms;
+pub(crate) mod kallsyms;
 mod namespace;
 mod privilege;
 pub mod traceable;

@@ -1,0 +1,159 @@
+//! ELF files of processes, symbolized by offset.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
+use object::Object;
+use object::read::ReadCache;
+
+use super::maps::{FileKey, Mapping};
+use super::{Frame, Inlined, Symbol};
+
+/// All files that were ever asked for, opened once and kept: an executable may be deleted or replaced, and its
+/// process gone, by the time that its symbols are shown.
+pub(super) struct Files {
+    demangle: bool,
+    opened: HashMap<FileKey, Option<Opened>>,
+    /// By symbol tables only.
+    plain: Option<Symbolizer>,
+    /// With debug information, from the file or a separate one.
+    detailed: Option<Symbolizer>,
+}
+
+struct Opened {
+    file: File,
+    build_id: Option<Option<Vec<u8>>>,
+}
+
+impl Opened {
+    /// A name that leads to the file whatever became of its own.
+    fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
+    }
+}
+
+impl Files {
+    pub fn new(demangle: bool) -> Files {
+        Files { demangle, opened: HashMap::new(), plain: None, detailed: None }
+    }
+
+    /// Opens a process's file while there is a way to.
+    pub fn open(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) {
+        self.opened_file(pid, mapping, key);
+    }
+
+    fn opened_file(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) -> Option<&mut Opened> {
+        if !self.opened.contains_key(key) {
+            let opened = find(pid, mapping, key).map(|file| Opened { file, build_id: None });
+            self.opened.insert(key.clone(), opened);
+        }
+        self.opened.get_mut(key)?.as_mut()
+    }
+
+    /// The symbol at an offset of a file.
+    pub fn symbol(&mut self, pid: u32, mapping: &Mapping, key: &FileKey, offset: u64) -> Option<Symbol> {
+        let path = self.opened_file(pid, mapping, key)?.path();
+        let demangle = self.demangle;
+        let plain = self.plain.get_or_insert_with(|| {
+            Symbolizer::builder()
+                .enable_auto_reload(false)
+                .enable_code_info(false)
+                .enable_inlined_fns(false)
+                .enable_demangling(demangle)
+                .build()
+        });
+        let source = Source::Elf(Elf { debug_syms: false, ..Elf::new(path) });
+        match plain.symbolize_single(&source, Input::FileOffset(offset)).ok()? {
+            Symbolized::Sym(symbol) => Some(Symbol {
+                name: symbol.name.into_owned(),
+                offset: symbol.offset as u64,
+                module: Some(key.path.clone()),
+                source: None,
+            }),
+            Symbolized::Unknown(_) => None,
+        }
+    }
+
+    /// The same with the place in the source, and the functions that were inlined there.
+    pub fn frame(&mut self, pid: u32, mapping: &Mapping, key: &FileKey, offset: u64) -> Frame {
+        let symbol = self.symbol(pid, mapping, key, offset);
+        self.detail(pid, mapping, key, offset, symbol.clone()).unwrap_or(Frame { inlined: vec![], symbol })
+    }
+
+    fn detail(
+        &mut self,
+        pid: u32,
+        mapping: &Mapping,
+        key: &FileKey,
+        offset: u64,
+        symbol: Option<Symbol>,
+    ) -> Option<Frame> {
+        let path = self.opened_file(pid, mapping, key)?.path();
+        let demangle = self.demangle;
+        let detailed = self.detailed.get_or_insert_with(|| {
+            Symbolizer::builder().enable_auto_reload(false).enable_demangling(demangle).build()
+        });
+        let source = Source::Elf(Elf::new(path));
+        let Symbolized::Sym(found) = detailed.symbolize_single(&source, Input::FileOffset(offset)).ok()?
+        else {
+            return None;
+        };
+        let here = found.code_info.as_deref().map(place);
+        // The symbol table's name is the one that probes attach to; a stripped file has only the other.
+        let symbol = symbol.unwrap_or_else(|| Symbol {
+            name: found.name.into_owned(),
+            offset: found.offset as u64,
+            module: Some(key.path.clone()),
+            source: None,
+        });
+        // They come outermost first, stacks go the other way.
+        let inlined = found.inlined.iter().rev().map(|function| Inlined {
+            name: function.name.clone().into_owned(),
+            source: function.code_info.as_ref().map(place),
+        });
+        Some(Frame { inlined: inlined.collect(), symbol: Some(Symbol { source: here, ..symbol }) })
+    }
+
+    pub fn build_id(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) -> Option<&[u8]> {
+        let opened = self.opened_file(pid, mapping, key)?;
+        let build_id = opened.build_id.get_or_insert_with(|| {
+            let cache = ReadCache::new(&opened.file);
+            let elf = object::File::parse(&cache).ok()?;
+            elf.build_id().ok().flatten().map(<[u8]>::to_vec)
+        });
+        build_id.as_deref()
+    }
+}
+
+/// `/src/main.c:12`
+fn place(info: &CodeInfo<'_>) -> String {
+    let path = info.to_path();
+    match info.line {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
+    }
+}
+
+/// The mapped file itself: through the mapping where we may, else by its name as the process or as we see it, if
+/// that is still the same file.
+fn find(pid: u32, mapping: &Mapping, key: &FileKey) -> Option<File> {
+    let Mapping { start, end, .. } = mapping;
+    let exact = format!("/proc/{pid}/map_files/{start:x}-{end:x}");
+    let named = [format!("/proc/{pid}/root{}", key.path), key.path.to_string()];
+    let same = |file: &File| {
+        // Devices are not compared: some file systems (btrfs, overlayfs) show others in maps than in stat(2).
+        file.metadata().is_ok_and(|about| about.is_file() && about.ino() == key.inode)
+    };
+    File::open(exact).ok().or_else(|| named.iter().find_map(|name| open_regular(name).filter(same)))
+}
+
+/// Does not wait for the other end of a pipe that has taken the file's name.
+fn open_regular(path: &str) -> Option<File> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    File::open(path).ok()
+}
