@@ -13,7 +13,7 @@ AS_ROOT := $(if $(IS_ROOT),,sudo)
 CALLER := $(if $(IS_ROOT),$(filter-out root,$(SUDO_USER)))
 CALLER_HOME := $(if $(CALLER),$(shell getent passwd $(CALLER) | cut -d: -f6),$(HOME))
 export PATH := $(PATH):$(CALLER_HOME)/.cargo/bin:/root/.cargo/bin:/usr/sbin:/sbin
-AS_CALLER := $(if $(CALLER),sudo -u $(CALLER) -H env "PATH=$$PATH" $(if $(CARGO_TARGET_DIR),"CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)"))
+AS_CALLER := $(if $(CALLER),sudo -u $(CALLER) -H env "PATH=$$PATH" "BPFTRACE_TEST_TIER=$$BPFTRACE_TEST_TIER" $(if $(CARGO_TARGET_DIR),"CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)"))
 CARGO := $(AS_CALLER) cargo
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
