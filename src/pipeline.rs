@@ -131,12 +131,17 @@ impl Session {
     ) -> Result<(syntax::ast::Script, Config), Diagnostics> {
         let file = self.read(program)?;
         let text = self.sources.get(file).map_or("", |source| &source.text);
-        let (mut script, problems) = syntax::parse(text, file);
+        let (script, problems) = syntax::parse(text, file);
         let mut all = Diagnostics::default();
         all.extend(problems);
-        let mut config = options.config.clone();
-        all.extend(expand::apply(&script, &mut config, &options.config_from_env));
-        all.extend(expand::fill_in(&mut script, &options.positional));
+        let inputs = expand::Inputs {
+            positional: &options.positional,
+            config: &options.config,
+            config_from_env: &options.config_from_env,
+            has_btf: &|| std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+        };
+        let (script, config, problems) = expand::expand(script, &inputs);
+        all.extend(problems);
         self.unless_errors(Some((script, config)), all)
     }
 

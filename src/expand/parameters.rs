@@ -1,70 +1,67 @@
-//! Positional parameters in attach points: `kprobe:$1`.
+//! `$1`, `$2`, … in attach points. Those in expressions have types, which the check gives them.
 
-use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::syntax::ast::{AttachPart, Script};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::syntax::ast::{AttachPart, AttachPoint, Script};
 
-/// Puts the values of `$1`, `$2`, … into the attach points.
-pub fn fill_in(script: &mut Script, positional: &[String]) -> Diagnostics {
-    let mut problems = Diagnostics::default();
+pub fn apply(script: &mut Script, positional: &[String], diagnostics: &mut Diagnostics) {
     for point in script.probes.iter_mut().flat_map(|probe| &mut probe.attach_points) {
-        for part in point.parts.iter_mut().filter(|part| part.text.contains('$')) {
-            match filled_in(part, positional) {
-                Ok(text) => part.text = text,
-                Err(problem) => problems.push(problem),
-            }
+        if !point.parts.iter().any(|part| !part.quoted && part.text.contains('$')) {
+            continue;
+        }
+        match substitute(point, positional) {
+            Ok(parts) => point.parts = parts,
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    problems
 }
 
-fn filled_in(part: &AttachPart, positional: &[String]) -> Result<String, Diagnostic> {
-    let mut text = String::with_capacity(part.text.len());
-    let mut rest = part.text.as_str();
-    while let Some(at) = rest.find('$') {
-        text.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        if digits == 0 {
-            // Symbols may contain it.
-            text.push('$');
-        } else {
-            let value = after[..digits].parse::<usize>().ok().and_then(|n| positional.get(n.checked_sub(1)?));
-            let value = value.ok_or_else(|| {
-                Diagnostic::error(
-                    "missing-parameter",
-                    part.span,
-                    format!("the parameter ${} was not given", &after[..digits]),
-                )
-                .help("parameters follow the script, or the program of -e: bpftrace script.bt FIRST SECOND")
-            })?;
-            text.push_str(value);
+/// The parts with their parameters in place. A parameter may itself have several parts: `/bin/bash:readline`.
+fn substitute(point: &AttachPoint, positional: &[String]) -> Result<Vec<AttachPart>, Diagnostic> {
+    let mut parts = vec![];
+    for part in &point.parts {
+        if part.quoted || !part.text.contains('$') {
+            parts.push(part.clone());
+            continue;
         }
-        rest = &after[digits..];
+        let mut text = String::new();
+        let mut rest = part.text.as_str();
+        while let Some(at) = rest.find('$') {
+            text.push_str(&rest[..at]);
+            let digits = rest[at + 1..].chars().take_while(char::is_ascii_digit).count();
+            let end = at + 1 + digits;
+            let place = place(part, part.text.len() - rest.len() + at, digits + 1);
+            text.push_str(value(&rest[at + 1..end], positional, place)?);
+            rest = &rest[end..];
+        }
+        text.push_str(rest);
+        parts.extend(text.split(':').map(|text| AttachPart { text: text.into(), ..part.clone() }));
     }
-    text.push_str(rest);
-    Ok(text)
+    Ok(parts)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diagnostics::FileId;
-
-    fn points(text: &str, positional: &[&str]) -> Result<Vec<String>, String> {
-        let (mut script, problems) = crate::syntax::parse(text, FileId::default());
-        assert!(problems.is_empty(), "{problems:?}");
-        let positional: Vec<String> = positional.iter().map(|p| (*p).to_owned()).collect();
-        if let Some(problem) = fill_in(&mut script, &positional).iter().next() {
-            return Err(problem.message.clone());
-        }
-        let points = script.probes.iter().flat_map(|p| &p.attach_points);
-        Ok(points.map(|p| p.parts.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join(":")).collect())
+/// The bytes of the source that have the parameter, or the whole part if it is not as it was written.
+fn place(part: &AttachPart, at: usize, length: usize) -> Span {
+    if part.text.len() != (part.span.end - part.span.start) as usize {
+        return part.span;
     }
+    let start = part.span.start as usize + at;
+    Span::new(part.span.file, start, start + length)
+}
 
-    #[test]
-    fn parameters_become_parts() {
-        assert_eq!(points("uprobe:$2:$1_x { }", &["f", "/bin/sh"]).unwrap(), ["uprobe:/bin/sh:f_x"]);
-        assert_eq!(points("interval:s:$1 { }", &["5"]).unwrap(), ["interval:s:5"]);
-        assert_eq!(points("kprobe:$3 { }", &["a"]).unwrap_err(), "the parameter $3 was not given");
+fn value<'p>(digits: &str, positional: &'p [String], place: Span) -> Result<&'p str, Diagnostic> {
+    let error = |message: String| Diagnostic::error("bad-parameter", place, message);
+    if digits.is_empty() || digits.starts_with('0') {
+        return Err(error("in an attach point, `$` begins a parameter of the script: `$1`, `$2`, …".into())
+            .help("if it belongs to a name, put that part in quotes"));
     }
+    let given = digits.parse::<usize>().ok().and_then(|n| positional.get(n - 1));
+    given.map(String::as_str).ok_or_else(|| {
+        let count = match positional.len() {
+            0 => "none was given".to_owned(),
+            1 => "only one was given".to_owned(),
+            n => format!("only {n} were given"),
+        };
+        error(format!("the probe needs parameter ${digits} of the script, but {count}"))
+            .help("parameters follow the script on the command line: bpftrace script.bt parameter …")
+    })
 }

@@ -26,7 +26,7 @@ pub type DeepBlock = Deep<Block>;
 #[derive(Clone, Debug)]
 pub enum Parsed {
     Body(Block),
-    Expr(Expr),
+    Expr(DeepExpr),
     Config(Vec<ConfigEntry>),
 }
 

@@ -14,11 +14,16 @@ mod recover;
 mod script;
 mod shape;
 mod token;
+pub mod visit;
 
 #[allow(clippy::all, clippy::pedantic, unused)]
 mod grammar {
     include!(concat!(env!("OUT_DIR"), "/bpftrace.rs"));
 }
+
+use std::collections::HashSet;
+
+pub use build::{Deep, MAX_DEPTH};
 
 use crate::diagnostics::{Diagnostic, FileId};
 
@@ -35,6 +40,21 @@ pub fn parse_attach_point(text: &str, file: FileId) -> Result<ast::AttachPoint, 
         Some(diagnostic) => Err(diagnostic),
         None => Ok(point),
     }
+}
+
+/// Parses the body of a `#define`, which stands at byte `base` of its source, as an expression. `values` are the
+/// names that are no types, since `#define` gives them a value.
+///
+/// # Errors
+///
+/// What is wrong with it, if it is no expression.
+pub fn parse_expression(
+    text: &str,
+    base: usize,
+    file: FileId,
+    values: &HashSet<&str>,
+) -> Result<Deep<ast::Expr>, Vec<Diagnostic>> {
+    script::parse_expression(text, base, file, values)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::ast::{AttachPoint, Block, Definition, DefinitionKind, Expr, ExprKind, Probe, Script};
 use super::attach::{self, Until};
-use super::build::Parsed;
+use super::build::{Deep, Parsed};
 use super::recover;
 use super::shape::{self, wants_value};
 use super::token::{Lexeme, Lexemes, Token};
@@ -36,6 +36,36 @@ pub fn parse(text: &str, file: FileId) -> (Script, Vec<Diagnostic>) {
         diagnostics.push(Diagnostic::error("too-many-errors", None, format!("and {more} more errors")));
     }
     (reader.script, diagnostics)
+}
+
+/// See [`super::parse_expression`].
+pub fn parse_expression(
+    text: &str,
+    base: usize,
+    file: FileId,
+    values: &HashSet<&str>,
+) -> Result<Deep<Expr>, Vec<Diagnostic>> {
+    let mut diagnostics = vec![];
+    let mut lexemes: Vec<Lexeme<'_>> = Lexemes::new(text, 0, file, &mut diagnostics).collect();
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    for lexeme in &mut lexemes {
+        (lexeme.start, lexeme.end) = (lexeme.start + base, lexeme.end + base);
+    }
+    let mut reader = Reader {
+        text,
+        file,
+        at: base,
+        script: Script::default(),
+        values: values.clone(),
+        diagnostics,
+        configured: None,
+    };
+    match reader.grammar(Token::StartExpr, lexemes, false) {
+        Some(Parsed::Expr(expr)) if reader.diagnostics.is_empty() => Ok(expr),
+        _ => Err(reader.diagnostics),
+    }
 }
 
 struct Reader<'s> {
@@ -562,7 +592,7 @@ impl<'s> Reader<'s> {
         let end = self.at;
         let parsed = self.grammar(Token::StartExpr, tokens, torn || !closed);
         Some(match parsed {
-            Some(Parsed::Expr(expr)) => expr,
+            Some(Parsed::Expr(expr)) => expr.node,
             _ => Expr { kind: ExprKind::Error, span: self.span(open, end) },
         })
     }

@@ -1,0 +1,338 @@
+//! The C at the top of a script: conditions are decided, `#define`s of values take their places in expressions, and
+//! what cannot be done without a C compiler is refused.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::syntax::ast::{BinaryOp, Definition, DefinitionKind, Expr, ExprKind, Script, UnaryOp};
+use crate::syntax::{self, Deep, MAX_DEPTH, visit};
+
+/// How many macros' values a script may have in it: they can double with each one that is defined by others.
+const MAX_PLACES: usize = 10_000;
+
+/// What a name is defined as.
+enum Macro {
+    /// `#define NAME`
+    Empty,
+    Value(Deep<Expr>),
+    /// With parameters.
+    Function(Span),
+    /// No expression: a type, a piece of one, a statement.
+    Other(Span),
+}
+
+pub fn apply(script: &mut Script, has_btf: &dyn Fn() -> bool, diagnostics: &mut Diagnostics) {
+    let definitions = std::mem::take(&mut script.definitions);
+    let bodies: HashSet<&str> =
+        definitions.iter().filter_map(|d| define(d).map(|(name, _, _)| name)).collect();
+    let mut reader = Preprocessor {
+        values: bodies,
+        macros: HashMap::new(),
+        conditions: vec![],
+        left: Cell::new(MAX_PLACES),
+        has_btf,
+        diagnostics,
+    };
+    let kept: Vec<Definition> = definitions.iter().filter(|d| reader.read(d)).cloned().collect();
+    if let Some(open) = reader.conditions.last() {
+        let error = Diagnostic::error("preprocessor", open.span, "this condition has no #endif");
+        reader.diagnostics.push(error);
+    }
+    let macros = reader.macros;
+    script.definitions = kept;
+    if !macros.is_empty() {
+        let mut places = Places { macros: &macros, diagnostics, left: MAX_PLACES };
+        visit::script(script, &mut |expr| places.put(expr, 0));
+    }
+}
+
+/// An `#if` that is open.
+struct Condition {
+    span: Span,
+    /// What is here counts.
+    active: bool,
+    /// One of its branches counted.
+    taken: bool,
+}
+
+struct Preprocessor<'a> {
+    /// Every name that a `#define` gives something to.
+    values: HashSet<&'a str>,
+    macros: HashMap<String, Macro>,
+    conditions: Vec<Condition>,
+    /// How many macros' values conditions may still look at.
+    left: Cell<usize>,
+    has_btf: &'a dyn Fn() -> bool,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Preprocessor<'_> {
+    /// True for what later stages should see.
+    fn read(&mut self, definition: &Definition) -> bool {
+        let active = self.conditions.iter().all(|c| c.active);
+        match definition.kind {
+            DefinitionKind::Include => active,
+            DefinitionKind::Type => {
+                // Declaring that a type exists says nothing.
+                if active && definition.text.contains('{') {
+                    self.diagnostics.push(
+                        Diagnostic::error(
+                            "unsupported",
+                            head(definition),
+                            "types defined in scripts are not supported yet",
+                        )
+                        .help("the kernel's own types need no definition: they are known from BTF"),
+                    );
+                }
+                false
+            }
+            DefinitionKind::Directive => {
+                self.directive(definition, active);
+                false
+            }
+        }
+    }
+
+    fn directive(&mut self, definition: &Definition, active: bool) {
+        let text = definition.text[1..].trim_start();
+        let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let span = definition.span;
+        match name {
+            "if" | "ifdef" | "ifndef" => {
+                let holds = active && self.condition(name, rest, span);
+                self.conditions.push(Condition { span, active: holds, taken: holds });
+            }
+            "elif" | "else" => {
+                let outer = self.conditions.iter().rev().skip(1).all(|c| c.active);
+                let open = self.conditions.last().is_some_and(|c| !c.taken);
+                let holds = outer && open && (name == "else" || self.condition("if", rest, span));
+                match self.conditions.last_mut() {
+                    Some(last) => {
+                        last.active = holds;
+                        last.taken |= holds;
+                    }
+                    None => self.error(span, format!("this #{name} belongs to no #if")),
+                }
+            }
+            "endif" => {
+                if self.conditions.pop().is_none() {
+                    self.error(span, "this #endif belongs to no #if".into());
+                }
+            }
+            _ if !active => {}
+            "define" => self.define(definition),
+            "undef" => {
+                self.macros.remove(word(rest.trim_start()));
+            }
+            "error" => self.error(span, format!("#error{rest}")),
+            "pragma" | "line" | "warning" => {}
+            _ => self.error(span, format!("there is no directive #{name}")),
+        }
+    }
+
+    fn error(&mut self, span: Span, message: String) {
+        self.diagnostics.push(Diagnostic::error("preprocessor", span, message));
+    }
+
+    fn define(&mut self, definition: &Definition) {
+        let Some((name, parameters, body)) = define(definition) else {
+            return self.error(definition.span, "#define needs a name".into());
+        };
+        // Spaces in place of what is no code keep the places in the source.
+        let body_at = definition.text.len() - body.len();
+        let code = body.replace("\\\r\n", "   ").replace("\\\n", "  ");
+        let value = if parameters {
+            Macro::Function(head(definition))
+        } else if code.trim().is_empty() {
+            Macro::Empty
+        } else {
+            let base = definition.span.start as usize + body_at;
+            match syntax::parse_expression(&code, base, definition.span.file, &self.values) {
+                Ok(expr) => Macro::Value(expr),
+                Err(_) => Macro::Other(head(definition)),
+            }
+        };
+        self.macros.insert(name.to_owned(), value);
+    }
+
+    fn defined(&self, name: &str) -> bool {
+        self.macros.contains_key(name) || (name == "BPFTRACE_HAVE_BTF" && (self.has_btf)())
+    }
+
+    fn condition(&mut self, directive: &str, text: &str, span: Span) -> bool {
+        let name = word(text.trim_start());
+        match directive {
+            "ifdef" => self.defined(name),
+            "ifndef" => !self.defined(name),
+            _ => {
+                // `defined X` and `defined(X)` are one; the grammar knows the second.
+                let text = parenthesized(text);
+                let value = syntax::parse_expression(&text, span.start as usize, span.file, &self.values)
+                    .ok()
+                    .and_then(|expr| self.evaluate(&expr.node, expr.depth));
+                if value.is_none() {
+                    self.diagnostics.push(
+                        Diagnostic::error("unsupported", span, "this condition cannot be decided yet").help(
+                            "conditions of `defined(NAME)`, numbers and operators can, and #ifdef and #ifndef",
+                        ),
+                    );
+                }
+                value.is_some_and(|v| v != 0)
+            }
+        }
+    }
+
+    /// The value of an `#if`, in which unknown names are 0, as in C.
+    ///
+    /// `depth` is that of the expression and of the macros that lead to it.
+    fn evaluate(&self, expr: &Expr, depth: u16) -> Option<i64> {
+        let truth = |b: bool| Some(i64::from(b));
+        match &expr.kind {
+            ExprKind::Int(n) => i64::try_from(*n).ok(),
+            ExprKind::Name(name) => match self.macros.get(name) {
+                Some(Macro::Value(value)) if depth + value.depth <= MAX_DEPTH && self.left.get() > 0 => {
+                    self.left.set(self.left.get() - 1);
+                    self.evaluate(&value.node, depth + value.depth)
+                }
+                None => truth(self.defined(name)),
+                _ => None,
+            },
+            ExprKind::Call { name, args, .. } if name == "defined" => match args.as_slice() {
+                [Expr { kind: ExprKind::Name(name), .. }] => truth(self.defined(name)),
+                _ => None,
+            },
+            ExprKind::Unary { op, operand } => {
+                let value = self.evaluate(operand, depth)?;
+                match op {
+                    UnaryOp::Not => truth(value == 0),
+                    UnaryOp::Neg => value.checked_neg(),
+                    UnaryOp::Invert => Some(!value),
+                    _ => None,
+                }
+            }
+            ExprKind::Binary { op, left, right } => {
+                let (a, b) = (self.evaluate(left, depth)?, self.evaluate(right, depth)?);
+                match op {
+                    BinaryOp::Add => a.checked_add(b),
+                    BinaryOp::Sub => a.checked_sub(b),
+                    BinaryOp::Mul => a.checked_mul(b),
+                    BinaryOp::Div => a.checked_div(b),
+                    BinaryOp::Mod => a.checked_rem(b),
+                    BinaryOp::BitAnd => Some(a & b),
+                    BinaryOp::BitOr => Some(a | b),
+                    BinaryOp::BitXor => Some(a ^ b),
+                    BinaryOp::Shl => u32::try_from(b).ok().and_then(|b| a.checked_shl(b)),
+                    BinaryOp::Shr => u32::try_from(b).ok().and_then(|b| a.checked_shr(b)),
+                    BinaryOp::And => truth(a != 0 && b != 0),
+                    BinaryOp::Or => truth(a != 0 || b != 0),
+                    BinaryOp::Eq => truth(a == b),
+                    BinaryOp::Ne => truth(a != b),
+                    BinaryOp::Lt => truth(a < b),
+                    BinaryOp::Le => truth(a <= b),
+                    BinaryOp::Gt => truth(a > b),
+                    BinaryOp::Ge => truth(a >= b),
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Puts macros' values in place of their names.
+struct Places<'a> {
+    macros: &'a HashMap<String, Macro>,
+    diagnostics: &'a mut Diagnostics,
+    left: usize,
+}
+
+impl Places<'_> {
+    /// `depth` is that of the macros that led here.
+    fn put(&mut self, expr: &mut Expr, depth: u16) {
+        match &expr.kind {
+            ExprKind::Name(name) => match self.macros.get(name) {
+                Some(Macro::Value(value)) => {
+                    if self.left == 0 || depth + value.depth > MAX_DEPTH {
+                        let message = format!("the macro `{name}` leads to itself, or to too much");
+                        self.diagnostics.push(Diagnostic::error("preprocessor", expr.span, message));
+                        expr.kind = ExprKind::Error;
+                        return;
+                    }
+                    self.left -= 1;
+                    let depth = depth + value.depth;
+                    let mut value = value.node.clone();
+                    visit::expr(&mut value, &mut |inner| {
+                        // What is said about it, is said where it is used.
+                        inner.span = expr.span;
+                        // A macro that names itself is left alone, as in C.
+                        if !matches!(&inner.kind, ExprKind::Name(n) if n == name) {
+                            self.put(inner, depth);
+                        }
+                    });
+                    *expr = value;
+                }
+                Some(Macro::Other(at)) => {
+                    let (name, at) = (name.clone(), *at);
+                    self.unsupported(&name, expr.span, at, "it is no expression");
+                    expr.kind = ExprKind::Error;
+                }
+                Some(Macro::Empty | Macro::Function(_)) | None => {}
+            },
+            ExprKind::Call { name, name_span, .. } => {
+                if let Some(Macro::Function(at)) = self.macros.get(name) {
+                    let (name, name_span, at) = (name.clone(), *name_span, *at);
+                    self.unsupported(&name, name_span, at, "it has parameters");
+                    expr.kind = ExprKind::Error;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unsupported(&mut self, name: &str, place: Span, definition: Span, why: &str) {
+        let message = format!("the macro `{name}` cannot be used yet: {why}");
+        self.diagnostics
+            .push(Diagnostic::error("unsupported", place, message).label(definition, "it is defined here"));
+    }
+}
+
+/// The name that a `#define` defines, whether it has parameters, and what it stands for.
+fn define(definition: &Definition) -> Option<(&str, bool, &str)> {
+    let text = definition.text.strip_prefix('#')?.trim_start().strip_prefix("define")?;
+    let text = text.strip_prefix([' ', '\t'])?.trim_start();
+    let name = word(text);
+    let rest = &text[name.len()..];
+    (!name.is_empty()).then(|| (name, rest.starts_with('('), rest))
+}
+
+fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
+}
+
+/// The first line of a definition.
+fn head(definition: &Definition) -> Span {
+    let line = definition.text.lines().next().unwrap_or("").trim_end().len();
+    Span::new(definition.span.file, definition.span.start as usize, definition.span.start as usize + line)
+}
+
+/// `defined X` with parentheses, without line breaks.
+fn parenthesized(text: &str) -> String {
+    let text = text.replace("\\\n", " ");
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("defined") {
+        let after = rest[at + "defined".len()..].trim_start();
+        let name = word(after);
+        out.push_str(&rest[..at]);
+        if name.is_empty() {
+            out.push_str("defined");
+            rest = after;
+        } else {
+            out.push_str(&format!("defined({name})"));
+            rest = &after[name.len()..];
+        }
+    }
+    out + rest
+}
