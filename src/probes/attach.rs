@@ -136,6 +136,8 @@ fn kprobe(
         None => function.to_owned(),
     };
     let name = CString::new(name).map_err(|_| Refusal::Os(libc::ENOENT))?;
+    // Without a name the offset is an address.
+    let symbol = if function.is_empty() { std::ptr::null() } else { name.as_ptr() };
     let options = libbpf_sys::bpf_kprobe_opts {
         sz: size_of::<libbpf_sys::bpf_kprobe_opts>() as libbpf_sys::size_t,
         bpf_cookie: cookie.into(),
@@ -143,12 +145,12 @@ fn kprobe(
         retprobe: ret,
         ..Default::default()
     };
-    // SAFETY: the program is loaded and lives through the call, the name is a C string, and the options state their
+    // SAFETY: the program is loaded and lives through the call, the name is a C string or absent, and the options state their
     // own size. The link that is returned is ours.
     unsafe {
         let link = libbpf_sys::bpf_program__attach_kprobe_opts(
             program.as_libbpf_object().as_ptr(),
-            name.as_ptr(),
+            symbol,
             &raw const options,
         );
         NonNull::new(link).map(|link| Link::from_ptr(link)).ok_or_else(Refusal::last)

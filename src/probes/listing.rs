@@ -10,8 +10,8 @@ use crate::syntax::ast::{AttachPart, AttachPoint};
 /// Calls `found` with every attach point that matches a pattern, provider by provider, in order of their names.
 ///
 /// `kprobe` and `kprobe:vfs_*` search one provider; `*` and `*sleep*` all whose attach points are the kernel's;
-/// `*:…` and `k*:…` those with such a name. What processes have is searched with `-p`, or where the pattern names
-/// a file.
+/// `k*`, `k*:…` and `*:…` those with such a name. What processes have is searched with `-p`, or where the pattern
+/// names a file.
 pub fn list(
     pattern: &AttachPoint,
     verbose: bool,
@@ -24,6 +24,7 @@ pub fn list(
     }
     // One part alone is looked for in all providers.
     let (names, mut point) = match pattern.parts.as_slice() {
+        [what] if is_of_provider(what) => (Pattern::new(&what.text), pattern.clone()),
         [what] => (Pattern::any(), search_for(pattern, what)),
         [names, ..] => (Pattern::new(&names.text), pattern.clone()),
         [] => (Pattern::any(), pattern.clone()),
@@ -47,6 +48,12 @@ pub fn list(
         provider.list(&point, verbose, host, found)?;
     }
     Ok(())
+}
+
+/// Whether a pattern means providers, as `k*` does.
+fn is_of_provider(part: &AttachPart) -> bool {
+    let names = Pattern::new(&part.text);
+    PROVIDERS.iter().any(|p| p.searched() != Searched::ByName && names.matches(p.names()[0]))
 }
 
 /// `provider:what`

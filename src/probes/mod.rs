@@ -3,10 +3,14 @@
 
 pub mod arch;
 pub mod attach;
+mod fentry;
+mod functions;
+mod kprobe;
 mod listing;
 pub mod pattern;
 mod perf;
 mod point;
+mod rawtracepoint;
 mod refusal;
 mod special;
 mod timer;
@@ -16,6 +20,8 @@ mod view;
 
 #[cfg(test)]
 mod attach_tests;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -135,8 +141,14 @@ pub static PROVIDERS: &[&dyn Provider] = &[
     &special::Special::END,
     &timer::Timer::INTERVAL,
     &timer::Timer::PROFILE,
-    &perf::Software,
+    &perf::Counter::SOFTWARE,
+    &perf::Counter::HARDWARE,
     &tracepoint::Tracepoint,
+    &rawtracepoint::RawTracepoint,
+    &kprobe::Kprobe::ENTRY,
+    &kprobe::Kprobe::RETURN,
+    &fentry::Fentry::ENTRY,
+    &fentry::Fentry::RETURN,
     &uprobe::Uprobe::ENTRY,
     &uprobe::Uprobe::RETURN,
 ];

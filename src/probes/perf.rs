@@ -1,4 +1,4 @@
-//! `software`: events that the kernel counts, a probe every so many of them.
+//! `software` and `hardware`: events that the kernel and the processor count, a probe every so many of them.
 
 use super::pattern::Pattern;
 use super::{Group, Host, Listed, Provider, Searched, Uses, View, point};
@@ -7,7 +7,28 @@ use crate::image::{Attach, Cpus, Sample, Target};
 use crate::ir::Context;
 use crate::syntax::ast::AttachPoint;
 
-pub(super) struct Software;
+pub(super) struct Counter {
+    names: &'static [&'static str],
+    /// Of `enum perf_type_id`.
+    kind: u32,
+    events: &'static [Event],
+    usage: &'static str,
+}
+
+impl Counter {
+    pub(super) const SOFTWARE: Counter = Counter {
+        names: &["software", "s"],
+        kind: libbpf_sys::PERF_TYPE_SOFTWARE,
+        events: SOFTWARE,
+        usage: "software:faults:100, or software:faults for the usual count",
+    };
+    pub(super) const HARDWARE: Counter = Counter {
+        names: &["hardware", "h"],
+        kind: libbpf_sys::PERF_TYPE_HARDWARE,
+        events: HARDWARE,
+        usage: "hardware:cache-misses:1e6, or hardware:cache-misses for the usual count",
+    };
+}
 
 /// One event of `perf_event_open(2)`.
 struct Event {
@@ -37,11 +58,43 @@ const SOFTWARE: &[Event] = &[
     Event { names: &["task-clock"], config: libbpf_sys::PERF_COUNT_SW_TASK_CLOCK, count: 1 },
 ];
 
-const USAGE: &str = "software:faults:100, or software:faults for the usual count";
+/// `enum perf_hw_id`.
+const HARDWARE: &[Event] = &[
+    Event {
+        names: &["backend-stalls"],
+        config: libbpf_sys::PERF_COUNT_HW_STALLED_CYCLES_BACKEND,
+        count: 1_000_000,
+    },
+    Event {
+        names: &["branch-instructions", "branches"],
+        config: libbpf_sys::PERF_COUNT_HW_BRANCH_INSTRUCTIONS,
+        count: 100_000,
+    },
+    Event { names: &["branch-misses"], config: libbpf_sys::PERF_COUNT_HW_BRANCH_MISSES, count: 100_000 },
+    Event { names: &["bus-cycles"], config: libbpf_sys::PERF_COUNT_HW_BUS_CYCLES, count: 100_000 },
+    Event { names: &["cache-misses"], config: libbpf_sys::PERF_COUNT_HW_CACHE_MISSES, count: 1_000_000 },
+    Event {
+        names: &["cache-references"],
+        config: libbpf_sys::PERF_COUNT_HW_CACHE_REFERENCES,
+        count: 1_000_000,
+    },
+    Event {
+        names: &["cpu-cycles", "cycles"],
+        config: libbpf_sys::PERF_COUNT_HW_CPU_CYCLES,
+        count: 1_000_000,
+    },
+    Event {
+        names: &["frontend-stalls"],
+        config: libbpf_sys::PERF_COUNT_HW_STALLED_CYCLES_FRONTEND,
+        count: 1_000_000,
+    },
+    Event { names: &["instructions"], config: libbpf_sys::PERF_COUNT_HW_INSTRUCTIONS, count: 1_000_000 },
+    Event { names: &["ref-cycles"], config: libbpf_sys::PERF_COUNT_HW_REF_CPU_CYCLES, count: 1_000_000 },
+];
 
-impl Provider for Software {
+impl Provider for Counter {
     fn names(&self) -> &'static [&'static str] {
-        &["software", "s"]
+        self.names
     }
 
     fn searched(&self) -> Searched {
@@ -55,7 +108,8 @@ impl Provider for Software {
         host: &mut Host<'_>,
         add_name: &mut dyn FnMut(&str) -> u32,
     ) -> Result<Vec<Group>, Diagnostic> {
-        let parts = point::parts(point, 1..=2, USAGE)?;
+        let provider = self.names[0];
+        let parts = point::parts(point, 1..=2, self.usage)?;
         let (event, count) = match parts {
             [event] => (event, None),
             [event, count, ..] => (event, Some(count).filter(|c| !c.text.is_empty())),
@@ -63,24 +117,25 @@ impl Provider for Software {
                 return Err(Diagnostic::error(
                     "attach-point-arguments",
                     point.span,
-                    "software takes an event",
+                    format!("it is written {}", self.usage),
                 ));
             }
         };
-        let known = SOFTWARE.iter().find(|e| e.names.contains(&event.text.as_str())).ok_or_else(|| {
-            let message = format!("{} is not a software probe", event.text);
-            let names = SOFTWARE.iter().flat_map(|e| e.names);
+        let known = self.events.iter().find(|e| e.names.contains(&event.text.as_str())).ok_or_else(|| {
+            let message = format!("{} is not a {provider} probe", event.text);
+            let names = self.events.iter().flat_map(|e| e.names);
             let problem = Diagnostic::error("unknown-event", event.span, message);
-            point::did_you_mean(problem, &event.text, names).help("bpftrace -l 'software:*' lists the events")
+            point::did_you_mean(problem, &event.text, names)
+                .help(format!("bpftrace -l '{provider}:*' lists the events"))
         })?;
         let count = count.map(point::number).transpose()?;
         let name = match count {
-            Some(count) if count > 0 => format!("software:{}:{count}", event.text),
-            _ => format!("software:{}", event.text),
+            Some(count) if count > 0 => format!("{provider}:{}:{count}", event.text),
+            _ => format!("{provider}:{}", event.text),
         };
         let name_id = if uses.name { add_name(&name) } else { 0 };
         let what = Target::Perf {
-            kind: libbpf_sys::PERF_TYPE_SOFTWARE,
+            kind: self.kind,
             config: known.config.into(),
             sample: Sample::Period(count.filter(|&n| n > 0).unwrap_or(known.count)),
             cpus: Cpus::All,
@@ -88,7 +143,7 @@ impl Provider for Software {
             name_id,
         };
         let attach = Attach { name, span: point.span, what };
-        let view = View::empty("software", Context::Registers, name_id);
+        let view = View::empty(provider, Context::Registers, name_id);
         Ok(vec![Group { section: "perf_event".into(), attach: vec![attach], view }])
     }
 
@@ -100,11 +155,12 @@ impl Provider for Software {
         found: &mut dyn FnMut(Listed),
     ) -> Result<(), Diagnostic> {
         let pattern = point.parts.get(1).map_or_else(Pattern::any, |part| Pattern::new(&part.text));
-        let mut names: Vec<String> = SOFTWARE
+        let mut names: Vec<String> = self
+            .events
             .iter()
             .flat_map(|event| event.names)
             .filter(|name| pattern.matches(name))
-            .map(|name| format!("software:{name}:"))
+            .map(|name| format!("{}:{name}:", self.names[0]))
             .collect();
         names.sort_unstable();
         names.into_iter().for_each(|name| found(Listed { name, args: vec![] }));

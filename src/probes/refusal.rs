@@ -13,7 +13,7 @@ pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachErr
     AttachError {
         message: format!("cannot attach to {}: {why}", attach.name),
         help,
-        missing: matches!(errno, libc::ENOENT | libc::ESRCH | libc::EADDRNOTAVAIL),
+        missing: matches!(errno, libc::ENOENT | libc::ESRCH),
     }
 }
 
@@ -46,7 +46,7 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
                 .ok()
                 .map(|max| format!("the limit is {} at the moment", max.trim())),
         ),
-        (Target::Perf { .. }, libc::ENOENT | libc::EOPNOTSUPP) => {
+        (Target::Perf { .. }, libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV) => {
             (text("this machine does not count that event"), None)
         }
         (Target::Perf { pid: Some(pid), cpus: Cpus::All, .. }, libc::ESRCH) => {
@@ -68,8 +68,12 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
             Some(text("a tracepoint or fentry may see the same: bpftrace -l lists what there is")),
         ),
         (Target::Kprobe { function, .. }, libc::ENOENT) => {
-            (format!("the kernel has no function {function}, or more than one"), None)
+            (format!("the kernel has no function {function} that can be traced"), None)
         }
+        (Target::Kprobe { function, module, .. }, libc::EADDRNOTAVAIL) => (
+            format!("several functions are called {function}, and the kernel cannot tell which one is meant"),
+            module.is_none().then(|| "if they are in different modules, write kprobe:module:function".into()),
+        ),
         (Target::KprobeMulti { .. }, libc::ENOENT | libc::ESRCH) => {
             (text("the kernel has none of the functions, or cannot tell which ones are meant"), None)
         }

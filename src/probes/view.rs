@@ -4,7 +4,7 @@ use super::arch::Arch;
 use super::{Uses, View};
 use crate::diagnostics::Span;
 use crate::ir::{Binary, Context, Expr, ExprKind, Place, PlaceKind};
-use crate::types::{Int, Space, Type};
+use crate::types::{Space, Type};
 
 impl View {
     /// A view of nothing: what a provider has, it adds.
@@ -112,6 +112,3 @@ pub(super) fn record_data(offset: u32, relative: bool, elem: Type) -> Expr {
     }
     expr(ExprKind::Cast(Box::new(address)), Type::ptr(elem, Space::Kernel))
 }
-
-/// The type of `char`, whose arrays and pointers are text.
-pub(super) const CHAR: Type = Type::Int(Int::I8);

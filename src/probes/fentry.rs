@@ -1,0 +1,212 @@
+//! `fentry` and `fexit`: kernel functions through trampolines, with the types of their parameters from BTF.
+
+use super::functions::{self, Request, VMLINUX, params};
+use super::pattern::{Pattern, has_wildcard};
+use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::image::{Attach, Target};
+use crate::ir::{Context, Expr, ExprKind};
+use crate::kernel::Feature;
+use crate::syntax::ast::AttachPoint;
+use crate::types::store::{Prototype, Types};
+use crate::types::{Type, layout};
+
+pub(super) struct Fentry {
+    names: &'static [&'static str],
+    ret: bool,
+}
+
+impl Fentry {
+    pub(super) const ENTRY: Fentry = Fentry { names: &["fentry", "kfunc", "f"], ret: false };
+    pub(super) const RETURN: Fentry = Fentry { names: &["fexit", "kretfunc", "fr"], ret: true };
+
+    fn usage(&self) -> &'static str {
+        if self.ret {
+            "fexit:vfs_read or fexit:xfs:xfs_iread*"
+        } else {
+            "fentry:vfs_read or fentry:xfs:xfs_iread*"
+        }
+    }
+
+    /// The modules and names of the functions that are meant.
+    fn functions(
+        &self,
+        request: &Request<'_>,
+        host: &mut Host<'_>,
+        span: Span,
+    ) -> Result<Vec<(String, String)>, Diagnostic> {
+        let provider = self.names[0];
+        if request.has_wildcard() {
+            let pattern = Pattern::new(&request.function.text);
+            let found = functions::matching(host.kernel, request.module_pattern().as_ref(), &pattern, span)?;
+            let typed: Vec<_> = found
+                .into_iter()
+                .filter(|f| host.types.function(Some(&f.module), &f.name).is_some())
+                .map(|f| (f.module, f.name))
+                .collect();
+            if typed.is_empty() {
+                return Err(functions::missing(provider, request, host, span));
+            }
+            return Ok(typed);
+        }
+        let name = request.function.text.as_str();
+        if let Some(module) = request.module {
+            if host.types.function(Some(&module.text), name).is_some() {
+                return Ok(vec![(module.text.clone(), name.to_owned())]);
+            }
+        } else if host.types.function(Some(VMLINUX), name).is_some() {
+            return Ok(vec![(VMLINUX.to_owned(), name.to_owned())]);
+        } else {
+            let mut modules = vec![];
+            host.types.functions(None, &mut |module, own| {
+                if own == name && !modules.iter().any(|m| m == module) {
+                    modules.push(module.to_owned());
+                }
+            });
+            match modules.as_slice() {
+                [] => {}
+                [module] => return Ok(vec![(module.clone(), name.to_owned())]),
+                [first, ..] => {
+                    let message = format!(
+                        "ambiguous attach point, please specify module containing the function '{name}'"
+                    );
+                    return Err(Diagnostic::error("ambiguous-function", span, message)
+                        .note(format!("it is in {}", modules.join(", ")))
+                        .help(format!("write {provider}:{first}:{name}")));
+                }
+            }
+        }
+        Err(self.untyped(request, host, span))
+    }
+
+    /// The error for a function that BTF does not have.
+    fn untyped(&self, request: &Request<'_>, host: &mut Host<'_>, span: Span) -> Diagnostic {
+        if let Some(why) = host.types.problem() {
+            return Diagnostic::error(
+                "no-btf",
+                span,
+                format!("{} needs the kernel's BTF: {why}", self.names[0]),
+            )
+            .help(format!("k{}probe needs none", if self.ret { "ret" } else { "" }));
+        }
+        let (module, name) = (request.module.map(|m| m.text.as_str()), &request.function.text);
+        if host.kernel.is_traceable(name, module) {
+            let kprobe = if self.ret { "kretprobe" } else { "kprobe" };
+            return point::missing(self.names[0], &request.name(), span)
+                .note("BTF does not describe this function, so its parameters are not known")
+                .help(format!("{kprobe}:{} can trace it", request.name()));
+        }
+        functions::missing(self.names[0], request, host, span)
+    }
+
+    fn view(&self, name_id: u32, prototype: &Prototype, host: &mut Host<'_>) -> View {
+        let mut view = View::empty(self.names[0], Context::Words, name_id);
+        view.filter_pid = true;
+        let (args, words) = arguments(prototype, host.types);
+        view.words = (0..args.len()).map(|n| view::load(8 * n as u32, Type::U64)).collect();
+        if self.ret && prototype.result != Type::Void {
+            view.retval = Some(view::load_word(8 * words, &prototype.result));
+        }
+        view.args = Some(args);
+        if host.kernel.has(Feature::FuncIp) {
+            let context = view::expr(ExprKind::ContextPointer, Type::U64);
+            let address = view::helper(libbpf_sys::BPF_FUNC_get_func_ip, vec![context]);
+            view.func = Some(view::expr(ExprKind::Cast(Box::new(address)), Type::KSym));
+        }
+        view
+    }
+}
+
+/// The arguments as they lie in the context, one after the other in words of eight bytes, and how many words that
+/// is.
+pub(super) fn arguments(prototype: &Prototype, types: &mut Types) -> (Vec<(String, Expr)>, u32) {
+    let mut words = 0;
+    let mut args = vec![];
+    for (name, ty) in &prototype.params {
+        let at = 8 * words;
+        let value = if ty.is_scalar() {
+            words += 1;
+            view::load_word(at, ty)
+        } else {
+            types.close(ty);
+            words += layout::size_of(ty, types.layouts()).div_ceil(8).max(1);
+            view::load(at, ty.clone())
+        };
+        args.push((name.clone(), value));
+    }
+    (args, words)
+}
+
+impl Provider for Fentry {
+    fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    fn searched(&self) -> Searched {
+        if self.ret { Searched::ByName } else { Searched::Always }
+    }
+
+    fn resolve(
+        &self,
+        point: &AttachPoint,
+        uses: Uses,
+        host: &mut Host<'_>,
+        add_name: &mut dyn FnMut(&str) -> u32,
+    ) -> Result<Vec<Group>, Diagnostic> {
+        let provider = self.names[0];
+        let request = Request::parse(point, self.usage())?;
+        let mut groups = vec![];
+        for (module, function) in self.functions(&request, host, point.span)? {
+            let Some(prototype) = host.types.function(Some(&module), &function) else { continue };
+            let name = format!("{provider}:{module}:{function}");
+            let name_id = if uses.name { add_name(&name) } else { 0 };
+            let view = self.view(name_id, &prototype, host);
+            let own = Some(module).filter(|m| m != VMLINUX);
+            let section = match &own {
+                Some(module) => format!("{provider}/{module}:{function}"),
+                None => format!("{provider}/{function}"),
+            };
+            let what = Target::Fentry { function, module: own, ret: self.ret };
+            groups.push(Group { section, attach: vec![Attach { name, span: point.span, what }], view });
+        }
+        Ok(groups)
+    }
+
+    fn list(
+        &self,
+        point: &AttachPoint,
+        verbose: bool,
+        host: &mut Host<'_>,
+        found: &mut dyn FnMut(Listed),
+    ) -> Result<(), Diagnostic> {
+        let (module, function) = match point.parts.get(1..).unwrap_or_default() {
+            [] => (None, "*"),
+            [function] => (None, function.text.as_str()),
+            [module, function, ..] => (Some(module.text.as_str()), function.text.as_str()),
+        };
+        let module_pattern = module.map_or_else(Pattern::any, Pattern::new);
+        let matches =
+            functions::matching(host.kernel, Some(&module_pattern), &Pattern::new(function), point.span)?;
+        let only = module.filter(|m| !has_wildcard(m));
+        let mut described = std::collections::HashSet::new();
+        host.types.functions(only, &mut |module, name| {
+            described.insert(format!("{module}:{name}"));
+        });
+        let mut names: Vec<(String, String)> = matches.into_iter().map(|f| (f.module, f.name)).collect();
+        names.sort_by_cached_key(|(module, name)| format!("{module}:{name}"));
+        names.dedup();
+        for (module, name) in names {
+            let full = format!("{module}:{name}");
+            if !described.contains(&full) {
+                continue;
+            }
+            let signature = verbose.then(|| host.types.signature(Some(&module), &name)).flatten();
+            let mut args: Vec<String> = signature.iter().flat_map(params).collect();
+            if let Some(signature) = signature.filter(|s| self.ret && s.result != "void") {
+                args.push(format!("{} retval", signature.result));
+            }
+            found(Listed { name: format!("{}:{full}", self.names[0]), args });
+        }
+        Ok(())
+    }
+}
