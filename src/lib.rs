@@ -16,7 +16,6 @@ pub mod diagnostics;
 pub mod expand;
 pub mod format;
 pub mod image;
-mod info;
 pub mod ir;
 pub mod kernel;
 pub mod output;

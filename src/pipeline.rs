@@ -14,7 +14,7 @@ use crate::kernel::Kernel;
 use crate::probes::{Host, Listed};
 use crate::runtime::{Child, Job, Process};
 use crate::types::store::Types;
-use crate::{check, cli, codegen, expand, info, ir, probes, runtime, syntax};
+use crate::{check, cli, codegen, expand, ir, kernel, probes, runtime, syntax};
 
 /// Does what the command line says. Errors have been shown when this returns.
 pub fn main(args: impl IntoIterator<Item = OsString>, env: impl Fn(&str) -> Option<String>) -> ExitCode {
@@ -57,7 +57,7 @@ impl Session {
     fn command(&mut self, options: &Options) -> Result<u8, Diagnostics> {
         match &options.command {
             Command::Print(text) => print(text)?,
-            Command::Info => print(&info::report(&kernel(options)))?,
+            Command::Info => print(&information(&kernel(options)))?,
             Command::List(pattern) => self.list(pattern, options)?,
             Command::ListProgram(program) => self.list_program(program, options)?,
             Command::Compile(program) => {
@@ -269,6 +269,19 @@ fn kernel(options: &Options) -> Kernel {
     let kernel = Kernel::new();
     options.disabled.iter().for_each(|feature| kernel.deny(*feature));
     kernel
+}
+
+/// `--info`
+fn information(kernel: &Kernel) -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    let build = kernel::info::Build {
+        version: cli::VERSION.trim_start_matches("bpftrace "),
+        llvm: &format!("{major}.{minor}.{patch}"),
+        dwarf: false,
+        systemd: false,
+    };
+    let mut types = Types::new(kernel);
+    kernel::info::report(kernel, &build, types.problem())
 }
 
 fn host<'a>(
