@@ -71,6 +71,25 @@ pub fn one(diagnostic: &Diagnostic, sources: &Sources, color: bool) -> String {
     out.out
 }
 
+/// Only the message itself with its place, without the source text: for what a script itself says about a place.
+pub fn headline(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let severity = if diagnostic.severity == Severity::Error { "ERROR" } else { "WARNING" };
+    format!("{}{severity}: {}", prefix(diagnostic.span, sources), diagnostic.message)
+}
+
+/// `stdin:1:9-12: `, `stdin:1-3: ` for several lines, nothing where there is no place.
+fn prefix(span: Option<Span>, sources: &Sources) -> String {
+    let Some((span, source)) = span.and_then(|s| Some((s, sources.get(s.file)?))) else {
+        return String::new();
+    };
+    let p = sources.position(span);
+    if p.line == p.last_line {
+        format!("{}:{}:{}-{}: ", source.name, p.line, p.start, p.end)
+    } else {
+        format!("{}:{}-{}: ", source.name, p.line, p.last_line)
+    }
+}
+
 struct Text<'a> {
     sources: &'a Sources,
     color: bool,
@@ -92,13 +111,7 @@ impl Text<'_> {
     /// `place: WORD: message`, and the source text of the place.
     fn place(&mut self, span: Option<Span>, word: &str, message: &str, tint: &str) {
         let position = span.and_then(|s| self.sources.get(s.file).map(|_| self.sources.position(s)));
-        let prefix = match (span.and_then(|s| self.sources.get(s.file)), position) {
-            (Some(source), Some(p)) if p.line == p.last_line => {
-                format!("{}:{}:{}-{}: ", source.name, p.line, p.start, p.end)
-            }
-            (Some(source), Some(p)) => format!("{}:{}-{}: ", source.name, p.line, p.last_line),
-            _ => String::new(),
-        };
+        let prefix = prefix(span, self.sources);
         self.line(&format!("{prefix}{word}: {message}"), tint);
         if let (Some(span), Some(position)) = (span, position) {
             self.source(span, position, tint);

@@ -68,6 +68,11 @@ pub(super) fn user(out: &mut Vec<u8>, mode: StackMode, pid: u32, frames: &[u64],
     }
 }
 
+/// In place of frames that the map of stacks had no room for.
+pub(super) fn lost(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\n        <stack lost>\n");
+}
+
 /// Begins a frame's line. The whole line in raw mode, where there is nothing to name: then false.
 fn start(out: &mut Vec<u8>, mode: StackMode, at: u64) -> bool {
     match mode {

@@ -52,7 +52,9 @@ impl Bench {
     }
 
     fn with<T>(&mut self, run: impl FnOnce(&mut Names<'_>) -> T) -> T {
-        let mut frames = |limit: u32, id: u64| (0..u64::from(limit)).map(|n| id + n).collect();
+        // Stack 1 is one that was lost.
+        let mut frames =
+            |limit: u32, id: u64| (0..u64::from(limit)).filter(|_| id != 1).map(|n| id + n).collect();
         run(&mut Names {
             manifest: &self.manifest,
             symbols: &mut self.symbols,
@@ -283,6 +285,9 @@ fn stacks_without_symbols() {
         let (ty, bytes) = stack(user, mode, frames);
         assert_eq!(bench.both(&ty, &bytes).0, text);
     }
+    let (ty, mut lost) = stack(false, StackMode::Perf, 2);
+    lost[..8].copy_from_slice(&1u64.to_ne_bytes());
+    assert_eq!(bench.both(&ty, &lost).0, "\n        <stack lost>\n");
     let (ty, bytes) = stack(false, StackMode::Bpftrace, 2);
     let map = map("@s", Some(Type::Tuple(vec![ty, Type::Str(4)])), Type::Agg(Agg::Count));
     let mut key = bytes;
@@ -457,14 +462,17 @@ fn the_other_records() {
         [Form::Text, Form::Json].map(|form| run(form, &|output| output.message(&message).unwrap()))
     };
     let [text, json] = say(MessageKind::Error, "a \"b\"");
-    assert_eq!(text, (String::new(), "stdin:1:9-19: ERROR: a \"b\"\n".into()));
+    assert_eq!(text, (String::new(), "stdin:1:9-20: ERROR: a \"b\"\n".into()));
     assert_eq!(
         json.0,
         "{\"type\": \"errorf\", \"msg\": \"a \\\"b\\\"\", \"filename\": \"stdin\", \"line\": 1, \"col\": 9}\n"
     );
     let [text, json] = say(MessageKind::Helper { name: "probe_read_user", code: -libc::EFAULT }, "");
-    assert!(text.1.starts_with("stdin:1:9-19: WARNING: Bad address\n"), "{text:?}");
+    assert!(text.1.starts_with("stdin:1:9-20: WARNING: Bad address\n"), "{text:?}");
     assert!(text.1.contains("probe_read_user") && text.1.contains("-14"), "{text:?}");
+    assert!(text.1.ends_with("begin { errorf(\"a\"); }\n        ~~~~~~~~~~~\n"), "{text:?}");
+    let [text, _] = say(MessageKind::Helper { name: "map_update_elem", code: -libc::E2BIG }, "");
+    assert!(text.1.starts_with("stdin:1:9-20: WARNING: Map full; can't update element"), "{text:?}");
     assert!(
         json.0.contains(r#""msg": "Bad address", "helper": "probe_read_user", "retcode": -14,"#),
         "{json:?}"

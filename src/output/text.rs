@@ -6,6 +6,7 @@ use super::hist::histogram;
 use super::value::Show;
 use super::writer::Writer;
 use super::{Bytes, Entry, Message, MessageKind, Names, Output, format_to, helper_error, shown};
+use crate::diagnostics::{Diagnostic, render};
 use crate::format::Format;
 use crate::image::Map;
 use crate::types::Type;
@@ -24,7 +25,7 @@ impl Text {
     /// A message, after all output that came before it.
     fn say(&mut self, text: &str) -> io::Result<()> {
         self.out.write()?;
-        writeln!(self.errors, "{text}")?;
+        writeln!(self.errors, "{}", text.trim_end_matches('\n'))?;
         self.errors.flush()
     }
 
@@ -125,17 +126,34 @@ impl Output for Text {
     }
 }
 
-/// `stdin:1:9-62: ERROR: …`
+/// What the script says itself needs no source text beside it; what happened to it does.
 fn message_text(message: &Message<'_>) -> String {
-    let position = message.sources.position(message.span);
-    let name = message.sources.get(message.span.file).map_or("", |s| &s.name);
-    let severity = if message.kind == MessageKind::Error { "ERROR" } else { "WARNING" };
-    let text = match message.kind {
-        MessageKind::Helper { name, code } => {
-            let text = if message.text.is_empty() { helper_error(code) } else { message.text.to_owned() };
-            format!("{text}\nAdditional Info - helper: {name}, retcode: {code}")
+    let diagnostic = |text: &str| Diagnostic::warning("runtime", message.span, text);
+    match message.kind {
+        MessageKind::Error => {
+            render::headline(&Diagnostic::error("errorf", message.span, message.text), message.sources)
         }
-        _ => message.text.to_owned(),
-    };
-    format!("{name}:{}:{}-{}: {severity}: {text}", position.line, position.start, position.end)
+        MessageKind::Warning => render::headline(&diagnostic(message.text), message.sources),
+        MessageKind::Runtime => render::one(&diagnostic(message.text), message.sources, false),
+        MessageKind::Helper { name, code } => {
+            let text =
+                format!("{}\nAdditional Info - helper: {name}, retcode: {code}", helper_failure(name, code));
+            render::one(&diagnostic(&text), message.sources, false)
+        }
+    }
+}
+
+/// What a helper's error means for the script.
+fn helper_failure(name: &str, code: i32) -> String {
+    let name = name.strip_prefix("bpf_").unwrap_or(name);
+    match (name, code.saturating_neg()) {
+        ("map_update_elem", libc::E2BIG) => {
+            "Map full; can't update element. Raise max_map_keys in the script's \
+             config, or give the map its own size: `let @a = hash(5000)`"
+                .to_owned()
+        }
+        ("map_delete_elem", libc::ENOENT) => "Can't delete map element because it does not exist".to_owned(),
+        ("map_lookup_elem", _) => "Can't look up map element because it does not exist".to_owned(),
+        _ => helper_error(code),
+    }
 }

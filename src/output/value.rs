@@ -399,6 +399,9 @@ impl Show<'_, '_> {
         let id = word(part(bytes, 0, 8));
         let count = word32(bytes, STACK_FRAMES) as usize;
         let mut frames = if count == 0 { vec![] } else { (self.names.frames)(format.limit, id) };
+        if count > 0 && frames.is_empty() {
+            return stack::lost(out);
+        }
         frames.truncate(count);
         match pid {
             Some(pid) => stack::user(out, format.mode, pid, &frames, self.names.symbols),

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use super::load::Loaded;
-use super::{Job, signals, time};
+use super::{Job, signals};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::format::Format;
 use crate::image::{EVENT_HEAD, Event, EventKind, Manifest, MapId, PrintTo, packed};
@@ -177,8 +177,9 @@ impl<'a> Actions<'a> {
             EventKind::Clear(id) => self.change(*id, span, "clear", |map, what| map.clear(what)),
             EventKind::Zero(id) => self.change(*id, span, "zero", |map, what| map.zero(what)),
             EventKind::Time { format } => {
-                let text = time::now(format);
-                self.output.text("time", &text)
+                self.text.clear();
+                self.lookups.time(&mut self.text, format);
+                self.output.text("time", &self.text)
             }
             EventKind::Exit => {
                 self.exit = Some(arguments.first().and_then(|a| a.bytes.first()).copied().unwrap_or(0));

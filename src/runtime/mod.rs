@@ -12,7 +12,6 @@ mod ring;
 mod session;
 mod signals;
 mod sums;
-mod time;
 mod verifier;
 
 use std::path::PathBuf;
