@@ -193,6 +193,66 @@ impl Btf {
             .find(|id| self.raw_kind(*id) == Some(kind) && self.entry(*id).is_some_and(|e| e.name == name))
     }
 
+    /// The enum with an enumerator of that name, and its value.
+    pub fn enumerator(&self, name: &str) -> Option<(u32, i64)> {
+        // There are tens of thousands of enumerators, so they are compared by where their name is, not by its text;
+        // and most names that are looked for here are not there at all.
+        let offsets = self.string_offsets(name);
+        if offsets.is_empty() {
+            return None;
+        }
+        self.ids().find_map(|id| {
+            let kind = self.raw_kind(id)?;
+            if kind != sys::BTF_KIND_ENUM && kind != sys::BTF_KIND_ENUM64 {
+                return None;
+            }
+            let Kind::Enum(values) = self.entry(id)?.kind else { return None };
+            let (_, value) = values.raw_values().find(|(offset, _)| offsets.contains(offset))?;
+            Some((id, value))
+        })
+    }
+
+    /// Where a string is among this object's: once in its own section and once in its base's, at most.
+    fn string_offsets(&self, name: &str) -> Vec<u32> {
+        let mut offsets = self.base.as_ref().map_or(vec![], |base| base.string_offsets(name));
+        let before = self.base.as_ref().map_or(0, |base| base.strings().len());
+        // Each string ends with NUL, and the first one is empty.
+        let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+        let strings = self.strings();
+        // SAFETY: both are read within their lengths.
+        let found = unsafe {
+            libc::memmem(strings.as_ptr().cast(), strings.len(), wanted.as_ptr().cast(), wanted.len())
+        };
+        if !found.is_null() {
+            offsets.extend(u32::try_from(before + (found.addr() - strings.as_ptr().addr()) + 1));
+        }
+        offsets
+    }
+
+    /// The object's own section of strings.
+    fn strings(&self) -> &[u8] {
+        let mut size = 0;
+        // SAFETY: the object is alive, and so long is its data.
+        let data = unsafe {
+            let data: *const u8 = sys::btf__raw_data(self.raw.as_ptr(), &mut size).cast();
+            if data.is_null() {
+                return &[];
+            }
+            std::slice::from_raw_parts(data, size as usize)
+        };
+        // `struct btf_header`: its own length is the second word, the strings' offset behind it and length the fifth
+        // and sixth. An object of the other byte order has lengths that do not fit, and no strings then.
+        let word = |n: usize| {
+            let bytes = data.get(4 * n..4 * n + 4)?.try_into().ok()?;
+            usize::try_from(u32::from_ne_bytes(bytes)).ok()
+        };
+        let section = || {
+            let start = word(1)?.checked_add(word(4)?)?;
+            data.get(start..start.checked_add(word(5)?)?)
+        };
+        section().unwrap_or(&[])
+    }
+
     fn raw_kind(&self, id: u32) -> Option<u32> {
         // SAFETY: the object is alive; what it points to lives as long.
         unsafe { sys::btf__type_by_id(self.raw.as_ptr(), id).as_ref() }.map(|ty| (ty.info >> 24) & 0x1f)
@@ -340,20 +400,21 @@ impl<'a> Enumeration<'a> {
 
     /// Names and values in order.
     pub fn values(self) -> impl Iterator<Item = (&'a str, i64)> {
-        (0..self.len()).map_while(move |n| {
-            let (name, value) = match self.raw {
-                Enumerators::Short(values) => {
-                    let v = values.get(n)?;
-                    // The 32 bits are those of the enum's own type.
-                    let value = if self.signed { i64::from(v.val) } else { i64::from(v.val as u32) };
-                    (v.name_off, value)
-                }
-                Enumerators::Long(values) => {
-                    let v = values.get(n)?;
-                    (v.name_off, (u64::from(v.val_hi32) << 32 | u64::from(v.val_lo32)) as i64)
-                }
-            };
-            Some((self.btf.string(name), value))
+        self.raw_values().map(move |(name, value)| (self.btf.string(name), value))
+    }
+
+    /// The same with the names' offsets.
+    fn raw_values(self) -> impl Iterator<Item = (u32, i64)> {
+        (0..self.len()).map_while(move |n| match self.raw {
+            Enumerators::Short(values) => {
+                let v = values.get(n)?;
+                // The 32 bits are those of the enum's own type.
+                Some((v.name_off, if self.signed { i64::from(v.val) } else { i64::from(v.val as u32) }))
+            }
+            Enumerators::Long(values) => {
+                let v = values.get(n)?;
+                Some((v.name_off, (u64::from(v.val_hi32) << 32 | u64::from(v.val_lo32)) as i64))
+            }
         })
     }
 }

@@ -101,7 +101,6 @@ impl Types {
         found
     }
 
-    /// Goes through all enums: an index over them would cost more to build than the few searches of a script.
     fn search_enumerators(&mut self, name: &str) -> Option<(TypeRef, i64)> {
         self.sources.vmlinux()?;
         self.enumerators_from(0, name).or_else(|| {
@@ -113,13 +112,8 @@ impl Types {
 
     fn enumerators_from(&self, first: usize, name: &str) -> Option<(TypeRef, i64)> {
         self.sources.objects().skip(first).find_map(|(object, _, btf)| {
-            btf.ids().find_map(|id| match btf.entry(id)?.kind {
-                Kind::Enum(values) => {
-                    let (_, value) = values.values().find(|(n, _)| *n == name)?;
-                    Some((self.sources.at(object, id), value))
-                }
-                _ => None,
-            })
+            let (id, value) = btf.enumerator(name)?;
+            Some((self.sources.at(object, id), value))
         })
     }
 

@@ -110,6 +110,9 @@ fn enumerators_and_their_enums() {
     assert_eq!(value, 1);
     let start = std::time::Instant::now();
     assert_eq!(types.enumerator("NO_SUCH_ENUMERATOR"), None);
+    // A name that is there, but of something else.
+    assert_eq!(types.enumerator("vfs_read"), None);
+    assert_eq!(types.enumerator(""), None);
     eprintln!("no enumerator: {:?}", start.elapsed());
     let Some(Type::Enum { id, int }) = types.find(Some(Tag::Enum), "pid_type") else {
         panic!("enum pid_type")
@@ -228,4 +231,33 @@ fn definitions_read_as_c() {
         found |= (module, tag, name) == ("vmlinux", Tag::Struct, "path")
     });
     assert!(found);
+}
+
+/// The types of every loaded module, where there are any.
+#[test]
+fn modules_have_types_of_their_own() {
+    let Some(mut types) = kernel_types() else { return };
+    types.sources.open_modules();
+    let objects: Vec<_> =
+        types.sources.objects().map(|(n, name, btf)| (n, name.to_owned(), Rc::clone(btf))).collect();
+    let (mut functions, mut enums) = (0, 0);
+    for (object, module, btf) in &objects[1..] {
+        let entries = || btf.ids().filter_map(|id| Some((id, btf.entry(id)?)));
+        for (id, entry) in entries().filter(|(_, e)| matches!(e.kind, Kind::Func { .. })).take(3) {
+            let found = types.find_function(Some(module), entry.name).unwrap();
+            assert_eq!(found, types.sources.at(*object, id), "{module}: {}", entry.name);
+            assert!(types.signature(Some(module), entry.name).is_some());
+            functions += 1;
+        }
+        for (id, values) in
+            entries().filter_map(|(id, e)| if let Kind::Enum(v) = e.kind { Some((id, v)) } else { None })
+        {
+            let Some((name, value)) = values.values().next() else { continue };
+            // The same enumerator may be in a second enum of the module.
+            let found = btf.enumerator(name).unwrap_or_else(|| panic!("{module}: {name}"));
+            assert!(found == (id, value) || found.0 < id, "{module}: {name}");
+            enums += 1;
+        }
+    }
+    eprintln!("{} modules, {functions} functions, {enums} enums", objects.len() - 1);
 }
