@@ -60,7 +60,7 @@ pub struct Variable {
     pub ty: Type,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VarId(pub u32);
 
 #[derive(Clone, Debug, PartialEq)]

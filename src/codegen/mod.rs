@@ -1,7 +1,35 @@
 //! `ir` to LLVM to a BPF ELF object. The only room that knows LLVM.
 
+mod aggregate;
+mod analysis;
+mod attach;
+mod cost;
+mod debug;
+mod event;
+mod expr;
+mod helpers;
+mod llvm;
+mod loops;
+mod map;
+mod memory;
+mod object;
+mod place;
+mod program;
+mod stack;
+mod stmt;
+mod string;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use inkwell::builder::BuilderError;
+use inkwell::context::Context;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::FileType;
+
 use crate::config::Config;
-use crate::image::Image;
+use crate::image::{self, Image, MapId};
 use crate::ir;
 use crate::kernel::Feature;
 
@@ -36,8 +64,80 @@ pub enum Error {
     Internal(String),
 }
 
+impl From<BuilderError> for Error {
+    fn from(error: BuilderError) -> Error {
+        Error::Llvm(error.to_string())
+    }
+}
+
+/// What the files of this room need of [`Options`].
+struct Settings<'a> {
+    config: &'a Config,
+    has: &'a dyn Fn(Feature) -> bool,
+    cpus: u32,
+    report_helper_errors: bool,
+    /// Maps that some program gathers in which may interrupt another one.
+    nested_maps: BTreeSet<MapId>,
+}
+
+/// The passes that are worth their time: variables to registers, common parts merged, dead blocks gone. The rest of
+/// `default<O2>` costs more than it gains, and makes shapes that the verifier does not see through.
+const PASSES: &str = "function(sroa,early-cse,simplifycfg)";
+
 /// Compiles a program.
 pub fn compile(program: &ir::Program, options: Options<'_>) -> Result<Image, Error> {
-    let _ = (program, options);
-    todo!()
+    let context = Context::create();
+    let reports = llvm::Reports::of(&context);
+    let image = generate(&context, program, options);
+    // The context tells `reports` what it finds until it is gone.
+    drop(context);
+    match reports.first() {
+        Some(message) if image.is_ok() => Err(Error::Llvm(message)),
+        _ => image,
+    }
+}
+
+fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) -> Result<Image, Error> {
+    let settings = Settings {
+        config: options.config,
+        has: options.has,
+        cpus: options.cpus,
+        report_helper_errors: options.report_helper_errors,
+        nested_maps: program
+            .probes
+            .iter()
+            .filter(|probe| program::Nesting::of(probe) != program::Nesting::Never)
+            .flat_map(analysis::gathers)
+            .collect(),
+    };
+    let machine = llvm::machine()?;
+    let ll = llvm::Llvm::new(context, &machine, options.source);
+    let mut object = object::Object::new(&ll, program, &settings)?;
+    let mut programs = vec![];
+    for probe in &program.probes {
+        programs.push(image::Program {
+            name: program::generate(&ll, &mut object, program, probe, &settings)?,
+            attach: probe.attach.clone(),
+            span: probe.span,
+        });
+    }
+    let manifest = object.finish(&ll, program, &settings)?;
+    ll.debug.finish();
+    let mut dump = |stage| {
+        if let Some(dump) = options.dump.as_mut() {
+            dump(stage, &ll.module.print_to_string().to_string());
+        }
+    };
+    dump(Stage::Generated);
+    if options.verify || cfg!(debug_assertions) {
+        ll.module.verify().map_err(|e| Error::Llvm(e.to_string()))?;
+    }
+    ll.module
+        .run_passes(PASSES, &machine, PassBuilderOptions::create())
+        .map_err(|e| Error::Llvm(e.to_string()))?;
+    dump(Stage::Optimised);
+    let elf = machine
+        .write_to_memory_buffer(&ll.module, FileType::Object)
+        .map_err(|e| Error::Llvm(e.to_string()))?;
+    Ok(Image { elf: elf.as_slice().to_vec(), manifest: image::Manifest { programs, ..manifest } })
 }

@@ -1,0 +1,213 @@
+//! Debug information, from which LLVM's BPF backend makes BTF: map definitions, function and line information.
+
+use inkwell::AddressSpace;
+use inkwell::context::Context;
+use inkwell::debug_info::{
+    AsDIScope, DICompileUnit, DIFile, DIFlags, DIFlagsConstants, DILocation, DISubprogram, DIType,
+    DWARFEmissionKind, DWARFSourceLanguage, DebugInfoBuilder, debug_metadata_version,
+};
+use inkwell::module::{FlagBehavior, Module};
+use inkwell::values::GlobalValue;
+
+use super::Error;
+use super::llvm::Result;
+use crate::diagnostics::{FileId, Span};
+
+/// DWARF's base type encodings.
+const ATE_SIGNED: u32 = 5;
+const ATE_UNSIGNED: u32 = 7;
+
+/// A parameter of a function: a pointer or a 64-bit number.
+#[derive(Clone, Copy)]
+pub(super) struct Param {
+    pub(super) name: &'static str,
+    pub(super) pointer: bool,
+}
+
+impl Param {
+    pub(super) const fn pointer(name: &'static str) -> Param {
+        Param { name, pointer: true }
+    }
+
+    pub(super) const fn number(name: &'static str) -> Param {
+        Param { name, pointer: false }
+    }
+}
+
+pub(super) struct Debug<'c> {
+    builder: DebugInfoBuilder<'c>,
+    unit: DICompileUnit<'c>,
+    file: DIFile<'c>,
+    /// Where the lines of the script begin.
+    lines: Vec<u32>,
+}
+
+impl<'c> Debug<'c> {
+    pub(super) fn new(context: &'c Context, module: &Module<'c>, (name, text): (&str, &str)) -> Debug<'c> {
+        let i32 = context.i32_type();
+        let version = i32.const_int(u64::from(debug_metadata_version()), false);
+        module.add_basic_value_flag("Debug Info Version", FlagBehavior::Warning, version);
+        module.add_basic_value_flag("Dwarf Version", FlagBehavior::Warning, i32.const_int(4, false));
+        let (builder, unit) = module.create_debug_info_builder(
+            true,
+            DWARFSourceLanguage::C,
+            name,
+            "",
+            "bpftrace",
+            false,
+            "",
+            0,
+            "",
+            DWARFEmissionKind::Full,
+            0,
+            false,
+            false,
+            "",
+            "",
+        );
+        let starts = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
+        Debug { builder, file: unit.get_file(), unit, lines: std::iter::once(0).chain(starts).collect() }
+    }
+
+    pub(super) fn finish(&self) {
+        self.builder.finalize();
+    }
+
+    /// Line and column of a span's start, from 1. Other files than the script count as its first line.
+    pub(super) fn position(&self, span: Span) -> (u32, u32) {
+        if span.file != FileId::default() {
+            return (1, 1);
+        }
+        let line = self.lines.partition_point(|start| *start <= span.start).max(1);
+        let start = self.lines.get(line - 1).copied().unwrap_or(0);
+        (u32::try_from(line).unwrap_or(u32::MAX), span.start - start.min(span.start) + 1)
+    }
+
+    pub(super) fn location(
+        &self,
+        context: &'c Context,
+        span: Span,
+        function: DISubprogram<'c>,
+    ) -> DILocation<'c> {
+        let (line, column) = self.position(span);
+        self.builder.create_debug_location(context, line, column, function.as_debug_info_scope(), None)
+    }
+
+    fn basic(&self, name: &str, bits: u64, encoding: u32) -> Result<DIType<'c>> {
+        self.builder
+            .create_basic_type(name, bits, encoding, DIFlags::ZERO)
+            .map(|t| t.as_type())
+            .map_err(|e| Error::Llvm(e.to_string()))
+    }
+
+    fn pointer(&self, to: DIType<'c>) -> DIType<'c> {
+        self.builder.create_pointer_type("", to, 64, 0, AddressSpace::default()).as_type()
+    }
+
+    fn array(&self, of: DIType<'c>, bits: u64, len: u32) -> DIType<'c> {
+        let range = 0..i64::from(len);
+        let bits = bits.saturating_mul(u64::from(len));
+        self.builder.create_array_type(of, bits, 8, std::slice::from_ref(&range)).as_type()
+    }
+
+    /// An unsigned integer of that size, or an array of bytes.
+    pub(super) fn bytes(&self, size: u32) -> Result<DIType<'c>> {
+        match size {
+            1 => self.basic("u8", 8, ATE_UNSIGNED),
+            2 => self.basic("u16", 16, ATE_UNSIGNED),
+            4 => self.basic("u32", 32, ATE_UNSIGNED),
+            8 => self.basic("u64", 64, ATE_UNSIGNED),
+            _ => Ok(self.array(self.basic("u8", 8, ATE_UNSIGNED)?, 8, size)),
+        }
+    }
+
+    /// An array of 64-bit numbers.
+    pub(super) fn words(&self, count: u32) -> Result<DIType<'c>> {
+        Ok(self.array(self.basic("u64", 64, ATE_UNSIGNED)?, 64, count))
+    }
+
+    /// The type of a map definition as libbpf reads it: numbers are the lengths of arrays pointed to
+    /// (`__uint` in `bpf_helpers.h`), types are pointed to.
+    pub(super) fn map(&self, numbers: &[(&str, u32)], types: &[(&str, DIType<'c>)]) -> Result<DIType<'c>> {
+        let int = self.basic("int", 32, ATE_SIGNED)?;
+        let numbers = numbers.iter().map(|(name, n)| (*name, self.pointer(self.array(int, 32, *n))));
+        let types = types.iter().map(|(name, ty)| (*name, self.pointer(*ty)));
+        let scope = self.unit.as_debug_info_scope();
+        let members: Vec<DIType<'c>> = numbers
+            .chain(types)
+            .zip(0u64..)
+            .map(|((name, ty), n)| {
+                let flags = DIFlags::ZERO;
+                self.builder.create_member_type(scope, name, self.file, 0, 64, 0, 64 * n, flags, ty).as_type()
+            })
+            .collect();
+        let bits = 64 * members.len() as u64;
+        let ty = self.builder.create_struct_type(
+            scope,
+            "",
+            self.file,
+            0,
+            bits,
+            0,
+            DIFlags::ZERO,
+            None,
+            &members,
+            0,
+            None,
+            "",
+        );
+        Ok(ty.as_type())
+    }
+
+    /// Gives a global variable its type.
+    pub(super) fn describe(&self, context: &'c Context, global: GlobalValue<'c>, name: &str, ty: DIType<'c>) {
+        let variable = self.builder.create_global_variable_expression(
+            self.unit.as_debug_info_scope(),
+            name,
+            "",
+            self.file,
+            0,
+            ty,
+            false,
+            None,
+            None,
+            0,
+        );
+        global.set_metadata(variable.as_metadata_value(context), context.get_kind_id("dbg"));
+    }
+
+    /// A function that returns a `u64`.
+    pub(super) fn subprogram(
+        &self,
+        name: &str,
+        params: &[Param],
+        line: u32,
+        internal: bool,
+    ) -> Result<DISubprogram<'c>> {
+        let number = self.bytes(8)?;
+        let pointer = self.pointer(self.bytes(1)?);
+        let types: Vec<DIType<'c>> =
+            params.iter().map(|p| if p.pointer { pointer } else { number }).collect();
+        let ty = self.builder.create_subroutine_type(self.file, Some(number), &types, DIFlags::PROTOTYPED);
+        let function = self.builder.create_function(
+            self.unit.as_debug_info_scope(),
+            name,
+            Some(name),
+            self.file,
+            line,
+            ty,
+            internal,
+            true,
+            line,
+            DIFlags::PROTOTYPED,
+            true,
+        );
+        // BTF takes the parameters' names from variables.
+        for ((param, ty), n) in params.iter().zip(types).zip(1u32..) {
+            let scope = function.as_debug_info_scope();
+            let flags = DIFlags::ZERO;
+            self.builder.create_parameter_variable(scope, param.name, n, self.file, line, ty, true, flags);
+        }
+        Ok(function)
+    }
+}

@@ -1,0 +1,56 @@
+//! Numbers of the BPF helpers that code generation itself calls: `enum bpf_func_id` of `linux/bpf.h`.
+
+pub(super) mod id {
+    pub(in crate::codegen) const MAP_LOOKUP: u32 = 1;
+    pub(in crate::codegen) const MAP_UPDATE: u32 = 2;
+    pub(in crate::codegen) const MAP_DELETE: u32 = 3;
+    pub(in crate::codegen) const SMP_PROCESSOR_ID: u32 = 8;
+    pub(in crate::codegen) const CURRENT_PID_TGID: u32 = 14;
+    pub(in crate::codegen) const GET_STACK: u32 = 67;
+    pub(in crate::codegen) const PROBE_READ_USER: u32 = 112;
+    pub(in crate::codegen) const PROBE_READ_KERNEL: u32 = 113;
+    pub(in crate::codegen) const PROBE_READ_USER_STR: u32 = 114;
+    pub(in crate::codegen) const PROBE_READ_KERNEL_STR: u32 = 115;
+    pub(in crate::codegen) const RINGBUF_OUTPUT: u32 = 130;
+    pub(in crate::codegen) const RINGBUF_RESERVE: u32 = 131;
+    pub(in crate::codegen) const RINGBUF_SUBMIT: u32 = 132;
+    pub(in crate::codegen) const FOR_EACH_MAP_ELEM: u32 = 164;
+    pub(in crate::codegen) const ATTACH_COOKIE: u32 = 174;
+    pub(in crate::codegen) const LOOP: u32 = 181;
+    pub(in crate::codegen) const MAP_LOOKUP_PERCPU: u32 = 195;
+}
+
+/// `BPF_NOEXIST`: insert only.
+pub(super) const NOEXIST: u64 = 1;
+/// `BPF_F_USER_STACK` of `bpf_get_stack`.
+pub(super) const USER_STACK: u64 = 1 << 8;
+
+/// The helper's name, for messages.
+pub(super) fn name(number: u32) -> String {
+    match number {
+        id::MAP_UPDATE => "map_update_elem".into(),
+        id::MAP_DELETE => "map_delete_elem".into(),
+        id::GET_STACK => "get_stack".into(),
+        id::PROBE_READ_USER => "probe_read_user".into(),
+        id::PROBE_READ_KERNEL => "probe_read_kernel".into(),
+        id::PROBE_READ_USER_STR => "probe_read_user_str".into(),
+        id::PROBE_READ_KERNEL_STR => "probe_read_kernel_str".into(),
+        16 => "get_current_comm".into(),
+        109 => "send_signal".into(),
+        120 => "get_ns_current_pid_tgid".into(),
+        147 => "d_path".into(),
+        other => format!("helper {other}"),
+    }
+}
+
+/// Where, among its arguments, a helper that fills memory takes the address and the size.
+pub(super) fn fill_position(number: u32) -> usize {
+    match number {
+        // bpf_get_ns_current_pid_tgid(dev, ino, to, size)
+        120 => 2,
+        // bpf_perf_prog_read_value(ctx, to, size), bpf_read_branch_records(ctx, to, size, flags),
+        // bpf_d_path(path, to, size)
+        56 | 119 | 147 => 1,
+        _ => 0,
+    }
+}
