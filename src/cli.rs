@@ -64,6 +64,8 @@ pub struct Options {
     pub usdt_file_activation: bool,
     pub verify_llvm_ir: bool,
     pub disabled: Vec<Feature>,
+    /// Where to read the kernel's types from, if not from the kernel: `BPFTRACE_BTF`.
+    pub btf: Option<PathBuf>,
     pub emit_elf: Option<PathBuf>,
     pub emit_llvm: Option<PathBuf>,
     /// The defaults, and what the environment sets.
@@ -352,6 +354,7 @@ fn options(
         usdt_file_activation: arguments.usdt_file_activation,
         verify_llvm_ir: arguments.verify_llvm_ir,
         disabled,
+        btf: env("BPFTRACE_BTF").filter(|path| !path.is_empty()).map(PathBuf::from),
         emit_elf: arguments.emit_elf,
         emit_llvm: arguments.emit_llvm,
         config,
@@ -582,9 +585,11 @@ mod tests {
     fn the_environment_sets_config_variables() {
         let env = |name: &str| match name {
             "BPFTRACE_MAX_STRLEN" => Some("32".to_owned()),
+            "BPFTRACE_BTF" => Some("/boot/vmlinux.btf".to_owned()),
             _ => None,
         };
         let options = parse(["a.bt".into()], env).unwrap();
+        assert_eq!(options.btf, Some("/boot/vmlinux.btf".into()));
         assert_eq!((options.config.max_strlen, options.config_from_env), (32, vec!["max_strlen"]));
         let bad = |name: &str| (name == "BPFTRACE_MAX_STRLEN").then(|| "many".to_owned());
         assert!(parse(["a.bt".into()], bad).unwrap_err().message.contains("max_strlen"));

@@ -266,7 +266,10 @@ impl Session {
 }
 
 fn kernel(options: &Options) -> Kernel {
-    let kernel = Kernel::new();
+    let kernel = match &options.btf {
+        Some(path) => Kernel::new().with_btf(path.clone()),
+        None => Kernel::new(),
+    };
     options.disabled.iter().for_each(|feature| kernel.deny(*feature));
     kernel
 }

@@ -11,6 +11,7 @@ pub mod tracefs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use features::Feature;
@@ -21,6 +22,7 @@ use tracefs::{Tracefs, TracefsError};
 /// The kernel we run on. Cheap to make; nothing is read before it is asked for.
 #[derive(Default)]
 pub struct Kernel {
+    btf: Option<PathBuf>,
     version: OnceLock<Version>,
     features: Mutex<BTreeMap<Feature, bool>>,
     symbols: Mutex<HashMap<String, Option<u64>>>,
@@ -35,6 +37,17 @@ pub struct Kernel {
 impl Kernel {
     pub fn new() -> Kernel {
         Kernel::default()
+    }
+
+    /// With the kernel's types from a file (raw BTF, or an ELF with `.BTF`) instead of from the kernel itself.
+    #[must_use]
+    pub fn with_btf(self, path: PathBuf) -> Kernel {
+        Kernel { btf: Some(path), ..self }
+    }
+
+    /// See [`Kernel::with_btf`].
+    pub fn btf(&self) -> Option<&Path> {
+        self.btf.as_deref()
     }
 
     /// Of the running kernel, as `uname -r` tells it; 0.0.0 if that cannot be read.

@@ -1,7 +1,7 @@
 //! The types that a script can name, gathered from every source and loaded as they are used.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 use libbpf_sys as sys;
@@ -47,17 +47,13 @@ const RAW_TRACEPOINT: [&str; 2] = ["__probestub_", "__traceiter_"];
 
 impl Types {
     /// Nothing is opened before the first question.
-    pub fn new(_kernel: &Kernel) -> Types {
-        Types::from_sources(Sources::default())
-    }
-
-    /// With the kernel's types from a file, raw BTF or an ELF with `.BTF`, instead of from the running kernel.
-    pub fn with_btf(path: PathBuf) -> Types {
-        Types::from_sources(Sources::new(Some(path)))
-    }
-
-    fn from_sources(sources: Sources) -> Types {
-        Types { sources, table: Table::default(), enumerators: HashMap::new(), speller: None }
+    pub fn new(kernel: &Kernel) -> Types {
+        Types {
+            sources: Sources::new(kernel.btf().map(Path::to_owned)),
+            table: Table::default(),
+            enumerators: HashMap::new(),
+            speller: None,
+        }
     }
 
     /// Why no types of the kernel are known, if so.

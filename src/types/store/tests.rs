@@ -92,7 +92,7 @@ fn names_of_integers_and_typedefs() {
 
 #[test]
 fn well_known_names_open_nothing() {
-    let mut types = Types::with_btf("/nonexistent/btf".into());
+    let mut types = Types::new(&Kernel::new().with_btf("/nonexistent/btf".into()));
     assert_eq!(types.find(None, "uint64"), Some(Type::U64));
     assert_eq!(types.find(None, "struct"), None);
     assert!(types.problem().unwrap().contains("/nonexistent/btf"));
@@ -260,4 +260,17 @@ fn modules_have_types_of_their_own() {
         }
     }
     eprintln!("{} modules, {functions} functions, {enums} enums", objects.len() - 1);
+}
+
+#[test]
+fn types_may_come_from_a_file() {
+    if kernel_types().is_none() {
+        return;
+    }
+    let mut types = Types::new(&Kernel::new().with_btf("/sys/kernel/btf/vmlinux".into()));
+    assert_eq!(types.problem(), None);
+    assert_eq!(field(&mut types, "task_struct", "pid").ty, Type::I32);
+    // A file that is no BTF is a problem, not the kernel's own types.
+    let mut types = Types::new(&Kernel::new().with_btf("/proc/version".into()));
+    assert!(types.problem().is_some());
 }
