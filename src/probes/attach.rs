@@ -141,7 +141,7 @@ fn kprobe(
     let options = libbpf_sys::bpf_kprobe_opts {
         sz: size_of::<libbpf_sys::bpf_kprobe_opts>() as libbpf_sys::size_t,
         bpf_cookie: cookie.into(),
-        offset: offset.try_into().map_err(|_| Refusal::Os(libc::EINVAL))?,
+        offset,
         retprobe: ret,
         ..Default::default()
     };

@@ -19,7 +19,8 @@ pub fn list(
     found: &mut dyn FnMut(Listed),
 ) -> Result<(), Diagnostic> {
     let first = pattern.parts.first().map_or("", |part| part.text.as_str());
-    if !has_wildcard(first) && !(first.is_empty() && pattern.parts.len() < 2) {
+    let everything = first.is_empty() && pattern.parts.len() < 2;
+    if !has_wildcard(first) && !everything {
         return find_provider(pattern)?.list(pattern, verbose, host, found);
     }
     // One part alone is looked for in all providers.
