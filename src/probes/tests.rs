@@ -483,6 +483,15 @@ fn user_functions_that_are_not_there() {
         error(&format!("uprobe:{own}:probes_test_one+100000"))
             .starts_with("Offset outside the function bounds ('probes_test_one' size is ")
     );
+    if cfg!(target_arch = "x86_64") {
+        // No compiler begins this function with an instruction of one byte only at each of the first places.
+        let inside =
+            (1..8).map(|n| Setup::default().resolve(&[&format!("u:{own}:probes_test_one+{n}")], NAMED));
+        let refused: Vec<_> = inside.flat_map(|(_, _, problems)| problems).collect();
+        assert!(!refused.is_empty());
+        let middle = "Could not add uprobe into middle of instruction: ";
+        assert!(refused.iter().all(|p| p.message.starts_with(middle) && p.help[0].contains("begin at +")));
+    }
     assert!(error(&format!("u:{own}:1")).starts_with(&format!("Could not resolve address: {own}:0x1")));
     assert!(error(&format!("ur:{own}:probes_test_one+1")).contains("cannot be at an offset"));
     assert!(error("uprobe:f").starts_with("uprobe takes 2 arguments, this has 1"));

@@ -10,8 +10,9 @@ use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Expr, ExprKind};
 use crate::kernel::{Feature, Version};
-use crate::process::elf::{Elf, ElfError};
+use crate::process::elf::{Elf, ElfError, Function};
 use crate::process::files::Places;
+use crate::process::instructions::{Around, around};
 use crate::process::{executable, mapped_files, root, running, under};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::syntax::literal;
@@ -33,6 +34,9 @@ impl Uprobe {
         }
     }
 }
+
+const FORCE: &str = "Use --unsafe to force attachment. WARNING: This option could lead to data corruption in the target \
+                     process.";
 
 /// What is probed in one file.
 struct File {
@@ -174,15 +178,15 @@ impl Uprobe {
         };
         if function.size == 0 && !unsafe_mode {
             let message = format!("Could not determine boundary for {name} (symbol has size 0).");
-            return Err(Diagnostic::error("unknown-boundary", part.span, message).help(
-                "Use --unsafe to force attachment. WARNING: This option could lead to data corruption in the \
-                 target process.",
-            ));
+            return Err(Diagnostic::error("unknown-boundary", part.span, message).help(FORCE));
         }
         if offset >= function.size && offset > 0 {
             let size = function.size;
             let message = format!("Offset outside the function bounds ('{name}' size is {size})");
             return Err(Diagnostic::error("attach-point-offset", part.span, message));
+        }
+        if !unsafe_mode {
+            self.at_instruction(&elf, &function, offset, part)?;
         }
         let place =
             elf.file_offset(function.address).and_then(|at| at.checked_add(offset)).ok_or_else(|| {
@@ -230,6 +234,7 @@ impl Uprobe {
                     "an address inside an instruction can crash the program; if you are sure of it, use --unsafe",
                 ));
             }
+            Some(f) if !unsafe_mode => self.at_instruction(&elf, &f, address - f.address, part)?,
             _ => {}
         }
         let place = elf.file_offset(address).or(unsafe_mode.then_some(address)).ok_or_else(|| {
@@ -237,6 +242,33 @@ impl Uprobe {
             Diagnostic::error("not-code", part.span, message)
         })?;
         Ok(vec![(address.to_string(), place)])
+    }
+
+    /// An error for an offset that is not where an instruction begins.
+    fn at_instruction(
+        &self,
+        elf: &Elf,
+        function: &Function<'_>,
+        offset: u64,
+        part: &AttachPart,
+    ) -> Result<(), Diagnostic> {
+        // A few bytes more than the instruction at the offset can have.
+        let code = elf.code(function.address, offset.saturating_add(16));
+        let place = format!("{}:{}+{offset}", elf.path().display(), function.name);
+        let error = |message| Diagnostic::error("attach-point-offset", part.span, message);
+        match around(code, offset) {
+            Around::Begins => Ok(()),
+            Around::Inside { start, next } => {
+                let provider = self.names[0];
+                Err(error(format!("Could not add {provider} into middle of instruction: {place}"))
+                    .help(format!("instructions begin at +{start} and +{next}")))
+            }
+            Around::Unknown => {
+                Err(error(format!("Failed to check if {} is in proper place: {place}", self.names[0]))
+                    .note("the function's code cannot be told apart into instructions")
+                    .help(FORCE))
+            }
+        }
     }
 
     fn unknown_function(&self, elf: &Elf, name: &str, part: &AttachPart) -> Diagnostic {
@@ -260,7 +292,7 @@ impl Uprobe {
         problem.note(format!("{path} has no such function; the compiler may have inlined it"))
     }
 
-    fn view(&self, uses: Uses, name_id: u32, at_entry: bool, host: &Host<'_>) -> View {
+    fn view(&self, name_id: u32, at_entry: bool, host: &Host<'_>) -> View {
         let mut view = View::empty(self.names[0], Context::Registers, name_id);
         view.space = Space::User;
         let address = if self.ret {
@@ -275,7 +307,6 @@ impl Uprobe {
             Some(view::load(Arch::HOST.ip, Type::U64))
         };
         view.func = address.map(user_symbol);
-        let _ = uses;
         view
     }
 }
@@ -350,7 +381,7 @@ impl Provider for Uprobe {
                     [(place, _)] => full(place),
                     _ => full(point.parts.last().map_or("*", |part| part.text.as_str())),
                 };
-                let mut view = self.view(uses, name_ids.first().copied().unwrap_or(0), true, host);
+                let mut view = self.view(name_ids.first().copied().unwrap_or(0), true, host);
                 if uses.name && places.len() > 1 {
                     view.name = view::name_by_cookie();
                 }
@@ -364,7 +395,7 @@ impl Provider for Uprobe {
                 let name = full(&place);
                 let name_id = id(&name);
                 let at_entry = place.parse::<u64>().is_err() && !place.contains('+');
-                let view = self.view(uses, name_id, at_entry, host);
+                let view = self.view(name_id, at_entry, host);
                 let what = Target::Uprobe { path: path.clone(), offset, ret, pid, name_id };
                 let attach = vec![Attach { name, span: point.span, what }];
                 groups.push(Group { section: provider.into(), attach, view });

@@ -2,6 +2,7 @@
 
 pub mod elf;
 pub mod files;
+pub mod instructions;
 mod ldcache;
 
 use std::collections::BTreeSet;
