@@ -25,6 +25,9 @@ pub(super) struct Files {
     detailed: Option<Symbolizer>,
 }
 
+/// How many files are kept open, with their symbols in memory. Past that we begin anew.
+const OPEN: usize = 512;
+
 struct Opened {
     file: File,
     build_id: Option<Option<Vec<u8>>>,
@@ -49,6 +52,10 @@ impl Files {
 
     fn opened_file(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) -> Option<&mut Opened> {
         if !self.opened.contains_key(key) {
+            if self.opened.len() >= OPEN {
+                // The symbolizers know files by descriptors, which will soon mean others.
+                *self = Files::new(self.demangle);
+            }
             let opened = find(pid, mapping, key).map(|file| Opened { file, build_id: None });
             self.opened.insert(key.clone(), opened);
         }

@@ -62,8 +62,8 @@ pub struct Symbols {
     keep: bool,
 }
 
-/// How many processes are remembered. Past that, all are forgotten: tracing a build sees a new one every
-/// millisecond.
+/// How many processes are remembered. Past that, all but the kept ones are forgotten: tracing a build sees a new one
+/// every millisecond.
 const PROCESSES: usize = 4096;
 
 impl Symbols {
@@ -107,12 +107,12 @@ impl Symbols {
     /// exit.
     pub fn keep(&mut self, pid: u32) {
         let (process, files) = self.process(pid);
-        process.refresh(files);
+        process.keep(files);
     }
 
     fn process(&mut self, pid: u32) -> (&mut Process, &mut Files) {
         if !self.keep || (self.processes.len() >= PROCESSES && !self.processes.contains_key(&pid)) {
-            self.processes.clear();
+            self.processes.retain(|_, process| process.is_kept());
         }
         let process = self.processes.entry(pid).or_insert_with(|| Process::new(pid));
         process.check();

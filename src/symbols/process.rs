@@ -22,6 +22,7 @@ const ADDRESSES: usize = 100_000;
 pub(super) struct Process {
     pid: u32,
     identity: Option<Identity>,
+    kept: bool,
     checked: Option<Instant>,
     read: Option<Instant>,
     mappings: Vec<Mapping>,
@@ -60,6 +61,7 @@ impl Process {
         Process {
             pid,
             identity: None,
+            kept: false,
             checked: None,
             read: None,
             mappings: vec![],
@@ -79,13 +81,19 @@ impl Process {
         if let Some(identity) = identity
             && self.identity != Some(identity)
         {
-            *self = Process { identity: Some(identity), ..Process::new(self.pid) };
+            *self = Process { identity: Some(identity), kept: self.kept, ..Process::new(self.pid) };
         }
         self.checked = Some(Instant::now());
     }
 
+    /// Whether it is to be remembered whatever else is forgotten.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
     /// Reads the mappings as they are now and opens what they map.
-    pub fn refresh(&mut self, files: &mut Files) {
+    pub fn keep(&mut self, files: &mut Files) {
+        self.kept = true;
         self.read();
         for mapping in &self.mappings {
             if let Content::File(key) = &mapping.of {
