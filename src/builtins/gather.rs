@@ -1,0 +1,125 @@
+//! What maps gather: `@x = count()`. Each processor has its own numbers, which are put together when they are read.
+
+use super::{Aggregation, Builtin, Kind, Param, optional, required};
+use crate::check::{Call, Checked, build};
+use crate::ir::Expr;
+use crate::types::{Agg, Type, buckets};
+
+/// The most buckets that `lhist` makes, as in the reference.
+const MAX_BUCKETS: i128 = 1000;
+
+const NUMBER: &[Param] = &[required("n", Kind::Int)];
+
+pub const TABLE: &[Builtin] = &[
+    Builtin::gather("count", &[], "count_t", "Counts how often this runs", count),
+    Builtin::gather("sum", NUMBER, "sum_t", "Adds up", sum),
+    Builtin::gather("avg", NUMBER, "avg_t", "The average", avg),
+    Builtin::gather("min", NUMBER, "min_t", "The smallest", min),
+    Builtin::gather("max", NUMBER, "max_t", "The largest", max),
+    Builtin::gather("stats", NUMBER, "stats_t", "Count, average and total", stats),
+    Builtin::gather(
+        "hist",
+        &[required("n", Kind::Int), optional("bits", Kind::Number)],
+        "hist_t",
+        "A histogram with a bucket for each power of two",
+        hist,
+    )
+    .doc("With `bits` from 0 to 5 each power of two is divided in 2^bits buckets."),
+    Builtin::gather(
+        "lhist",
+        &[
+            required("n", Kind::Int),
+            required("min", Kind::Number),
+            required("max", Kind::Number),
+            required("step", Kind::Number),
+        ],
+        "lhist_t",
+        "A histogram with buckets of equal width",
+        lhist,
+    ),
+];
+
+/// The number to gather in 64 bits, and whether it has a sign.
+fn number(call: &mut Call<'_, '_, '_>) -> Checked<(Expr, bool)> {
+    let value = call.value(0)?;
+    let signed = value.ty().as_int().is_some_and(|int| int.signed);
+    Ok((build::cast(value.expr, if signed { Type::I64 } else { Type::U64 }), signed))
+}
+
+/// The number as a signed one, whatever its type: an error code in `retval` is below zero.
+fn signed(call: &mut Call<'_, '_, '_>) -> Checked<Expr> {
+    Ok(build::cast(call.value(0)?.expr, Type::I64))
+}
+
+fn of_number(call: &mut Call<'_, '_, '_>, agg: impl FnOnce(bool) -> Agg) -> Checked<Aggregation> {
+    let (value, signed) = number(call)?;
+    Ok(Aggregation { agg: agg(signed), value: Some(value), weight: None })
+}
+
+fn count(_: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    Ok(Aggregation { agg: Agg::Count, value: None, weight: None })
+}
+
+fn sum(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    of_number(call, |signed| Agg::Sum { signed })
+}
+
+fn avg(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    of_number(call, |signed| Agg::Avg { signed })
+}
+
+fn min(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    of_number(call, |signed| Agg::Min { signed })
+}
+
+fn max(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    of_number(call, |signed| Agg::Max { signed })
+}
+
+fn stats(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    of_number(call, |signed| Agg::Stats { signed })
+}
+
+fn hist(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    let value = signed(call)?;
+    let bits = call.number(1).unwrap_or(0);
+    let bits = match u8::try_from(bits) {
+        Ok(bits) if bits <= 5 => bits,
+        _ => {
+            let span = call.arg_span(1);
+            return call.check.error("argument-range", span, format!("hist: bits {bits} must be 0..5"));
+        }
+    };
+    Ok(Aggregation { agg: Agg::Hist { bits }, value: Some(value), weight: None })
+}
+
+fn lhist(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    let value = signed(call)?;
+    let (low, high, step) =
+        (call.number(1).unwrap_or(0), call.number(2).unwrap_or(0), call.number(3).unwrap_or(0));
+    let problem = if step < 1 {
+        Some((3, format!("lhist() step must be >= 1 ({step} provided)")))
+    } else if low > high {
+        Some((1, format!("lhist() min must be less than max (provided min {low} and max {high})")))
+    } else if high - low < step {
+        let range = high - low;
+        Some((
+            3,
+            format!("lhist() step is too large for the given range (provided step {step} for range {range})"),
+        ))
+    } else if (high - low) / step > MAX_BUCKETS {
+        let needed = (high - low) / step;
+        Some((3, format!("lhist() too many buckets, must be <= {MAX_BUCKETS} (would need {needed})")))
+    } else {
+        None
+    };
+    if let Some((index, message)) = problem {
+        let span = call.arg_span(index);
+        return call.check.error("argument-range", span, message);
+    }
+    let (Ok(min), Ok(max), Ok(step)) = (i64::try_from(low), i64::try_from(high), i64::try_from(step)) else {
+        return call.fail("argument-range", "lhist() takes numbers up to 9223372036854775807");
+    };
+    debug_assert!(buckets::lhist_buckets(min, max, step) <= 1002);
+    Ok(Aggregation { agg: Agg::LHist { min, max, step }, value: Some(value), weight: None })
+}

@@ -1,0 +1,146 @@
+//! What is known about memory and types.
+
+use super::{Builtin, Kind, required};
+use crate::check::{Call, Checked, Value, build};
+use crate::diagnostics::Diagnostic;
+use crate::ir::{Binary, Expr};
+use crate::syntax::ast;
+use crate::types::{Int, Space, Type};
+
+pub const TABLE: &[Builtin] = &[
+    Builtin::function(
+        "kptr",
+        &[required("pointer", Kind::Address)],
+        "T *",
+        "A pointer that is known to point into the kernel's memory",
+        kptr,
+    ),
+    Builtin::function(
+        "uptr",
+        &[required("pointer", Kind::Address)],
+        "T *",
+        "A pointer that is known to point into the process's memory",
+        uptr,
+    ),
+    Builtin::function(
+        "sizeof",
+        &[required("type", Kind::Special("a type or an expression"))],
+        "uint64",
+        "The size of a type, or of what an expression yields, in bytes",
+        sizeof,
+    )
+    .doc("An expression in it is not run."),
+    Builtin::function(
+        "offsetof",
+        &[
+            required("type", Kind::Special("a type or an expression")),
+            required("field", Kind::Special("a field")),
+        ],
+        "uint64",
+        "Where a field lies in its struct, in bytes",
+        offsetof,
+    )
+    .doc("Of a field in a field too: `offsetof(struct file, f_path.dentry)`."),
+    Builtin::function(
+        "bswap",
+        &[required("number", Kind::Int)],
+        "uint8, uint16, uint32 or uint64",
+        "The number with its bytes in the other order",
+        bswap,
+    ),
+];
+
+fn kptr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    in_space(call, Space::Kernel)
+}
+
+fn uptr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    in_space(call, Space::User)
+}
+
+fn in_space(call: &mut Call<'_, '_, '_>, space: Space) -> Checked<Value> {
+    let value = call.value(0)?;
+    let expr = match value.expr.ty {
+        Type::Ptr { to, .. } => Expr { ty: Type::Ptr { to, space }, ..value.expr },
+        ty => Expr { ty, ..value.expr },
+    };
+    Ok(Value { space, ..Value::new(expr) })
+}
+
+fn sizeof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let Some(e) = call.syntax.first() else { return Err(crate::check::Stop::Reported) };
+    // A name alone may be a type: `sizeof(task_t)`.
+    if let ast::ExprKind::Name(name) = &e.kind
+        && super::find(name).is_none()
+        && let Some(ty) = call.check.host.types.find(None, name)
+    {
+        return call.check.sizeof(&ty, call.span);
+    }
+    let ty = call.check.type_of(e)?;
+    call.check.sizeof(&ty, call.span)
+}
+
+fn offsetof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let [base, path, ..] = call.syntax else { return Err(crate::check::Stop::Reported) };
+    let mut fields = vec![];
+    let mut at = path;
+    loop {
+        match &at.kind {
+            ast::ExprKind::Field { base, name, .. } => {
+                fields.push(name.clone());
+                at = base;
+            }
+            ast::ExprKind::Name(name) => {
+                fields.push(name.clone());
+                break;
+            }
+            _ => {
+                return call.check.fail(
+                    Diagnostic::error("argument-type", path.span, "offsetof() expects a field here")
+                        .help("such as offsetof(struct file, f_path.dentry)"),
+                );
+            }
+        }
+    }
+    fields.reverse();
+    let mut ty = match &base.kind {
+        ast::ExprKind::Name(name) if super::find(name).is_none() => call.check.host.types.find(None, name),
+        _ => None,
+    };
+    if ty.is_none() {
+        ty = Some(call.check.type_of(base)?);
+    }
+    let mut ty = ty.unwrap_or(Type::Void);
+    while let Type::Ptr { to, .. } = ty {
+        ty = *to;
+    }
+    call.check.offsetof(ty, &fields, call.span)
+}
+
+/// Each byte moved to its mirror place; LLVM makes one instruction of it.
+fn bswap(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let value = call.value(0)?;
+    let int = match value.ty() {
+        Type::Int(int) => Int { signed: false, ..*int },
+        _ => return Err(crate::check::Stop::Reported),
+    };
+    let span = call.span;
+    let number = |n: u64| build::constant(n, Type::U64, span);
+    let value = build::cast(build::cast(value.expr, Type::Int(int)), Type::U64);
+    let (set, value) = call.check.keep(value);
+    let size = u64::from(int.size);
+    let mut swapped: Option<Expr> = None;
+    for n in 0..size {
+        let down = build::binary(Binary::Shr, value.clone(), number(8 * n));
+        let byte = build::binary(Binary::And, down, number(0xff));
+        let up = build::binary(Binary::Shl, byte, number(8 * (size - 1 - n)));
+        swapped = Some(match swapped {
+            Some(before) => build::binary(Binary::Or, before, up),
+            None => up,
+        });
+    }
+    let swapped = swapped.unwrap_or_else(|| number(0));
+    let swapped = build::cast(swapped, Type::Int(int));
+    let kind = crate::ir::ExprKind::Block { body: vec![set], value: Box::new(swapped) };
+    Ok(Value::new(build::expr(kind, Type::Int(int), span)))
+}

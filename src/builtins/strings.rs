@@ -1,0 +1,183 @@
+//! Strings and buffers.
+
+use super::{Builtin, Kind, optional, required};
+use crate::check::{Call, Checked, Value, build};
+use crate::diagnostics::Diagnostic;
+use crate::ir::{Expr, ExprKind};
+use crate::syntax::ast;
+use crate::types::{Int, Space, Type, layout};
+
+pub const TABLE: &[Builtin] = &[
+    Builtin::function(
+        "str",
+        &[required("address", Kind::Any), optional("length", Kind::Int)],
+        "string",
+        "The string at an address, up to its NUL",
+        string,
+    )
+    .doc("At most `length` bytes of it, and never more than `max_strlen`."),
+    Builtin::function(
+        "buf",
+        &[required("data", Kind::Any), optional("length", Kind::Int)],
+        "buffer",
+        "The bytes at an address, or of an array",
+        buffer,
+    )
+    .doc("Prints with `%r`, `%rx` or `%rh`. An array needs no length."),
+    Builtin::function(
+        "strncmp",
+        &[required("a", Kind::Str), required("b", Kind::Str), required("length", Kind::Number)],
+        "uint64",
+        "0 if the strings are equal in that many characters",
+        strncmp,
+    )
+    .doc("`==` compares whole strings."),
+];
+
+/// The most that a string or buffer may hold, as `max_strlen` says.
+fn longest(call: &Call<'_, '_, '_>) -> u32 {
+    u32::try_from(call.check.host.config.max_strlen).unwrap_or(u32::MAX).max(1)
+}
+
+/// An argument that is a length: a constant, or an expression of 64 bits.
+enum Length {
+    Constant(u32),
+    Runtime(Expr),
+}
+
+fn length(call: &mut Call<'_, '_, '_>, index: usize) -> Checked<Option<Length>> {
+    let Some(value) = call.optional_value(index) else { return Ok(None) };
+    match value.constant() {
+        Some(n) if n < 0 => {
+            let (name, span) = (call.name, call.arg_span(index));
+            call.check.error("negative-length", span, format!("{name}() cannot use negative length ({n})"))
+        }
+        Some(n) => Ok(Some(Length::Constant(u32::try_from(n).unwrap_or(u32::MAX)))),
+        None => Ok(Some(Length::Runtime(build::cast(value.expr, Type::U64)))),
+    }
+}
+
+fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    if let Some(ast::Expr { kind: ast::ExprKind::Positional(number), span }) = call.syntax.first() {
+        return Ok(call.check.positional_text(*number, *span));
+    }
+    let from = call.value(0)?;
+    let limit = length(call, 1)?;
+    if let Type::Str(_) = from.ty() {
+        return Ok(from);
+    }
+    let (found, at) = (from.ty().clone(), call.arg_span(0));
+    let Some((address, space)) = memory(call, from) else {
+        let found = call.check.spell(&found);
+        return call.check.error(
+            "argument-type",
+            at,
+            format!("str() expects a string, integer or a pointer type as first argument ({found} provided)"),
+        );
+    };
+    let longest = longest(call);
+    let (size, len) = match limit {
+        Some(Length::Constant(n)) => {
+            if n >= longest {
+                let span = call.arg_span(1);
+                call.check.report(
+                    Diagnostic::warning(
+                        "long-string",
+                        span,
+                        format!("length param ({n}) is too long and will be shortened to {longest} bytes"),
+                    )
+                    .help("max_strlen sets how long strings may be"),
+                );
+            }
+            (n.saturating_add(1).min(longest), None)
+        }
+        Some(Length::Runtime(len)) => (longest, Some(Box::new(len))),
+        None => (longest, None),
+    };
+    let kind = ExprKind::ReadString { address: Box::new(address), len, space };
+    Ok(Value::new(build::expr(kind, Type::Str(size), call.span)))
+}
+
+/// The address, as a number, that a value is or lies at, and the memory that it is in.
+pub(super) fn memory(call: &mut Call<'_, '_, '_>, value: Value) -> Option<(Expr, Space)> {
+    let (address, space) = match value.ty() {
+        Type::Ptr { space, .. } => {
+            let space = *space;
+            (value.expr, space)
+        }
+        Type::Int(_) => {
+            let space = value.space;
+            (value.expr, space)
+        }
+        _ => call.check.address(value).ok()?,
+    };
+    let space = call.check.resolve_space(space);
+    Some((build::cast(address, Type::U64), space))
+}
+
+fn buffer(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let from = call.value(0)?;
+    let limit = length(call, 1)?;
+    let longest = longest(call);
+    let ty = from.ty().clone();
+    let own = match &ty {
+        Type::Array { .. } | Type::Str(_) | Type::Struct(_) => Some(call.check.size_of(&ty)),
+        Type::Int(_) | Type::Ptr { .. } => None,
+        _ => {
+            let (found, span) = (call.check.spell(&ty), call.arg_span(0));
+            return call.check.error(
+                "argument-type",
+                span,
+                format!("buf() expects an integer, string, or array argument but saw {found}"),
+            );
+        }
+    };
+    if own.is_none() && limit.is_none() {
+        let found = call.check.spell(&ty);
+        return call
+            .fail("argument-count", format!("buf() expects a length argument for non-array type {found}"));
+    }
+    let span = call.span;
+    let constant = |n: u32| build::constant(u64::from(n), Type::U64, span);
+    let (size, len) = match (limit, own) {
+        (Some(Length::Constant(n)), own) => {
+            let size = n.min(own.unwrap_or(u32::MAX)).min(longest);
+            (size, constant(size))
+        }
+        (Some(Length::Runtime(len)), own) => (own.unwrap_or(longest).min(longest), len),
+        (None, own) => {
+            let size = own.unwrap_or(longest).min(longest);
+            (size, constant(size))
+        }
+    };
+    let size = size.max(1);
+    if own.is_some() && !matches!(from.expr.kind, ExprKind::Load(_)) {
+        return Ok(Value::new(copied(from.expr, size, len, span)));
+    }
+    let Some((address, space)) = memory(call, from) else { return Err(crate::check::Stop::Reported) };
+    let kind = ExprKind::ReadBuffer { address: Box::new(address), len: Box::new(len), space };
+    Ok(Value::new(build::expr(kind, Type::Buf(size), call.span)))
+}
+
+/// A buffer of the bytes of a value that is no longer in kernel or user memory.
+fn copied(value: Expr, size: u32, len: Expr, span: crate::diagnostics::Span) -> Expr {
+    let bytes = Type::Array { elem: Box::new(Type::Int(Int::U8)), len: size };
+    let parts = vec![(0, build::cast(len, Type::U32)), (layout::BUF_DATA, build::reinterpret(value, bytes))];
+    build::expr(ExprKind::Pack(parts), Type::Buf(size), span)
+}
+
+fn strncmp(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let (a, b) = (call.value(0)?, call.value(1)?);
+    let limit = call.number(2).unwrap_or(0);
+    let Ok(limit) = u32::try_from(limit) else {
+        let span = call.arg_span(2);
+        return call.check.error("negative-length", span, "Builtin strncmp requires a non-negative literal");
+    };
+    let kind = ExprKind::StringEqual {
+        left: Box::new(a.expr),
+        right: Box::new(b.expr),
+        limit: Some(limit),
+        negate: true,
+    };
+    Ok(Value::new(build::cast(build::expr(kind, Type::Bool, call.span), Type::U64)))
+}

@@ -1,0 +1,223 @@
+//! What a probe sees: arguments, results, the CPU, the event itself.
+
+use super::{Builtin, Kind, required};
+use crate::check::{Call, Checked, Value, build};
+use crate::diagnostics::Diagnostic;
+use crate::image::Global;
+use crate::ir::{Binary, Context, ExprKind, Place, PlaceKind};
+use crate::probes::arch::Arch;
+use crate::types::{Space, Type};
+
+pub const TABLE: &[Builtin] = &[
+    Builtin::value("args", "struct args", "The typed arguments of the probe, by name", args)
+        .doc("`args.name` is one of them; `print(args)` shows all. `-lv` lists what a probe has."),
+    ARGUMENT,
+    Builtin::value("retval", "uint64", "What the traced function returns", retval),
+    Builtin::value("func", "ksym_t", "The function that is traced", func),
+    Builtin::value("probe", "string", "The full name of the probe that fired", probe),
+    Builtin::value("ctx", "void *", "The context that the kernel gives the program", ctx),
+    Builtin::value("cpu", "uint64", "The number of the processor that this runs on", cpu),
+    Builtin::value("ncpus", "uint64", "How many processors there are", ncpus),
+    Builtin::value("numaid", "uint32", "The number of the NUMA node that this runs on", numaid)
+        .alias(&["numa_id"]),
+    Builtin::value("rand", "uint32", "A random number", rand),
+    Builtin::value(
+        "usermode",
+        "uint8",
+        "1 if the processor was running a process, 0 if the kernel",
+        usermode,
+    ),
+    Builtin::function(
+        "reg",
+        &[required("name", Kind::Text)],
+        "uint64",
+        "A register of the processor, as the probe found it",
+        reg,
+    )
+    .doc(
+        "`reg(\"ip\")` is where the processor was. Probes without registers have none: tracepoints, fentry.",
+    ),
+];
+
+/// `arg0`, `arg1`, …: one declaration for all of them.
+const ARGUMENT: Builtin =
+    Builtin::value("argN", "uint64", "An argument of the traced function: arg0 is the first", arg)
+        .doc("Arguments are plain numbers; cast them to what they are: `(struct file *)arg0`.");
+
+static ARGUMENTS: Builtin = ARGUMENT;
+
+/// The builtin for `arg0`, `arg1`, ….
+pub fn argument(name: &str) -> Option<&'static Builtin> {
+    let digits = name.strip_prefix("arg")?;
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(&ARGUMENTS)
+}
+
+fn args(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    call.check.all_arguments(call.span)
+}
+
+fn arg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let (name, span) = (call.name, call.span);
+    let index = name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX);
+    let words = call.check.in_view(|v| Some(v.words.clone())).unwrap_or_default();
+    if let Some(word) = words.get(index) {
+        let space = call.check.in_view(|v| Some(v.space)).unwrap_or_default();
+        return Ok(Value { space, ..Value::new(crate::ir::Expr { span, ..word.clone() }) });
+    }
+    if words.is_empty() {
+        let mut error = Diagnostic::error(
+            "args-unavailable",
+            span,
+            format!("The {name} builtin can only be used with 'kprobes', 'uprobes' and 'usdt' probes"),
+        );
+        if call.check.in_view(|v| v.args.clone()).is_some() {
+            error = error.help("this probe's arguments have names: args.…");
+        }
+        return call.check.fail(error);
+    }
+    call.check.fail(
+        Diagnostic::error("args-unavailable", span, format!("{} doesn't support {name}", Arch::HOST.name))
+            .note(format!("here there are arg0 to arg{}", words.len() - 1)),
+    )
+}
+
+fn retval(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let span = call.span;
+    if let Some(value) = call.check.in_view(|v| v.retval.clone()) {
+        let space = call.check.in_view(|v| Some(v.space)).unwrap_or_default();
+        return Ok(Value { space, ..Value::new(crate::ir::Expr { span, ..value }) });
+    }
+    let mut error = Diagnostic::error(
+        "retval-unavailable",
+        span,
+        "The retval builtin can only be used with 'kretprobe' and 'uretprobe' and 'fentry' probes",
+    );
+    let args = call.check.in_view(|v| v.args.clone()).unwrap_or_default();
+    if args.iter().any(|(name, _)| name == "ret") {
+        error = error.help("this probe has the result as args.ret");
+    }
+    call.check.fail(error)
+}
+
+fn func(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let span = call.span;
+    match call.check.in_view(|v| v.func.clone()) {
+        Some(value) => Ok(Value::new(crate::ir::Expr { span, ..value })),
+        None => {
+            let provider = call.check.in_view(|v| Some(v.provider)).unwrap_or_default();
+            call.check.fail(
+                Diagnostic::error(
+                    "not-in-this-probe",
+                    span,
+                    format!("The func builtin can not be used with '{provider}' probes"),
+                )
+                .help("use probe, the name of the probe that fired"),
+            )
+        }
+    }
+}
+
+fn probe(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let span = call.span;
+    let name = call.check.in_view(|v| Some(v.name.clone()));
+    name.map(|name| Value::new(crate::ir::Expr { span, ..name })).ok_or(crate::check::Stop::Reported)
+}
+
+fn ctx(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let span = call.span;
+    match call.check.in_view(|v| Some(v.context)) {
+        Some(Context::Registers) => {
+            let tag = Some(crate::syntax::ast::Tag::Struct);
+            let to = call.check.host.types.find(tag, "pt_regs").unwrap_or(Type::Void);
+            Ok(Value::new(build::expr(ExprKind::ContextPointer, Type::ptr(to, Space::Bpf), span)))
+        }
+        Some(Context::Record) => call.fail("not-in-this-probe", "Use args instead of ctx in tracepoint"),
+        _ => {
+            let provider = call.check.in_view(|v| Some(v.provider)).unwrap_or_default();
+            call.fail(
+                "not-in-this-probe",
+                format!("The ctx builtin can not be used with '{provider}' probes"),
+            )
+        }
+    }
+}
+
+fn cpu(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    // The helper yields a u32, but it is a 64-bit number in the language.
+    Ok(call.helper(libbpf_sys::BPF_FUNC_get_smp_processor_id, vec![], Type::U64))
+}
+
+fn ncpus(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    Ok(call.global(Global::Cpus))
+}
+
+fn numaid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    Ok(call.helper(libbpf_sys::BPF_FUNC_get_numa_node_id, vec![], Type::U32))
+}
+
+fn rand(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    Ok(call.helper(libbpf_sys::BPF_FUNC_get_prandom_u32, vec![], Type::U32))
+}
+
+/// The lowest two bits of the code segment are the privilege: 3 in processes.
+fn usermode(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let Some(segment) = Arch::HOST.register("cs") else {
+        return call.fail("not-on-this-machine", "'usermode' builtin is only supported on x86_64");
+    };
+    let segment = register(call, "usermode", segment)?;
+    let span = call.span;
+    let number = |n| build::constant(n, Type::U64, span);
+    let privilege = build::binary(Binary::And, segment.expr, number(3));
+    let user = build::binary(Binary::Eq, privilege, number(3));
+    Ok(Value::new(build::cast(user, Type::U8)))
+}
+
+fn reg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let name = call.text(0).unwrap_or_default();
+    let Some(offset) = Arch::HOST.register(&name) else {
+        let known: Vec<&str> = Arch::HOST.registers.iter().map(|(name, _)| *name).collect();
+        let span = call.arg_span(0);
+        return call.check.fail(
+            Diagnostic::error(
+                "unknown-register",
+                span,
+                format!("'{name}' is not a valid register on this architecture ({})", Arch::HOST.name),
+            )
+            .note(format!("it has {}", known.join(", "))),
+        );
+    };
+    register(call, "reg()", offset)
+}
+
+fn register(call: &mut Call<'_, '_, '_>, what: &str, offset: u32) -> Checked<Value> {
+    let span = call.span;
+    if call.check.in_view(|v| Some(v.context)) != Some(Context::Registers) {
+        let provider = call.check.in_view(|v| Some(v.provider)).unwrap_or_default();
+        return call.check.fail(
+            Diagnostic::error(
+                "not-in-this-probe",
+                span,
+                format!("{what} can not be used with \"{provider}\" probes"),
+            )
+            .note("the kernel gives these probes no registers"),
+        );
+    }
+    let place = Place { kind: PlaceKind::Context { offset }, ty: Type::U64, span };
+    Ok(Value::new(build::load(place)))
+}
+
+impl Call<'_, '_, '_> {
+    /// A BPF helper's result.
+    pub(super) fn helper(&self, id: u32, args: Vec<crate::ir::Expr>, ty: Type) -> Value {
+        Value::new(build::helper(id, args, ty, self.span))
+    }
+
+    pub(super) fn global(&self, global: Global) -> Value {
+        Value::new(build::expr(ExprKind::Global(global), Type::U64, self.span))
+    }
+
+    /// A constant of 64 bits.
+    pub(super) fn number_expr(&self, number: u64) -> crate::ir::Expr {
+        build::constant(number, Type::U64, self.span)
+    }
+}

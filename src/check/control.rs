@@ -1,0 +1,367 @@
+//! Statements.
+
+use super::shape::{Shape, Value};
+use super::{Checked, Checker, Stop, build};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::ir::{self, StmtKind};
+use crate::syntax::ast::{self, ExprKind};
+use crate::types::Type;
+
+/// The most rounds that `unroll` writes out, as in the reference.
+const MAX_UNROLL: i128 = 100;
+
+impl Checker<'_, '_> {
+    /// A block as statements; its value, if any, is discarded.
+    pub fn block(&mut self, block: &ast::Block) -> Vec<ir::Stmt> {
+        self.scoped(|this| {
+            let mut out = vec![];
+            this.statements(&block.statements, &mut out);
+            if let Some(value) = &block.value {
+                if this.discarded(value, &mut out) == Err(Stop::Unresolved) {
+                    this.pass.unresolved.get_or_insert(value.span);
+                }
+            }
+            out
+        })
+    }
+
+    /// Statements in the scope at hand. One that is wrong does not keep the rest from being checked.
+    pub fn statements(&mut self, statements: &[ast::Stmt], out: &mut Vec<ir::Stmt>) {
+        let mut left: Option<Span> = None;
+        for stmt in statements {
+            if let Some(by) = left.take() {
+                self.report(
+                    Diagnostic::warning("unreachable-code", stmt.span, "This is never reached")
+                        .label(by, "the block is left here"),
+                );
+            }
+            // What went wrong has been reported, or will be understood in a later pass.
+            if self.statement(stmt, out) == Err(Stop::Unresolved) {
+                self.pass.unresolved.get_or_insert(stmt.span);
+            }
+            if matches!(stmt.kind, ast::StmtKind::Return(_) | ast::StmtKind::Break | ast::StmtKind::Continue)
+            {
+                left = Some(stmt.span);
+            }
+        }
+    }
+
+    fn statement(&mut self, stmt: &ast::Stmt, out: &mut Vec<ir::Stmt>) -> Checked<()> {
+        let span = stmt.span;
+        match &stmt.kind {
+            ast::StmtKind::Expr(e) => self.discarded(e, out)?,
+            ast::StmtKind::Assign { place, op, value } => self.assign(place, *op, value, span, out)?,
+            ast::StmtKind::Discard(e) => {
+                let value = self.expr(e)?;
+                effects(value.expr, out);
+            }
+            ast::StmtKind::Let { name, name_span, ty, value } => {
+                self.let_variable(name, *name_span, ty.as_ref(), value.as_ref(), out)?;
+            }
+            ast::StmtKind::If { condition, then, otherwise } => {
+                let condition = self.condition(condition);
+                let then = self.block(then);
+                let otherwise = otherwise.as_ref().map_or(vec![], |b| self.block(b));
+                out.push(build::conditional(condition?, then, otherwise, span));
+            }
+            ast::StmtKind::While { condition, body } => {
+                let condition = self.condition(condition);
+                let body = self.loop_body(body);
+                out.push(build::stmt(StmtKind::While { condition: condition?, body }, span));
+            }
+            ast::StmtKind::Unroll { count, body } => self.unroll(count, body, span, out)?,
+            ast::StmtKind::For { variable, variable_span, over, body } => match over {
+                ast::Range::Map(map) => self.for_map(variable, *variable_span, map, body, span, out)?,
+                ast::Range::Numbers { start, end } => {
+                    self.for_range(variable, *variable_span, (start, end), body, span, out)?;
+                }
+            },
+            ast::StmtKind::Return(value) => {
+                let value = match value {
+                    Some(e) => Some(self.return_value(e)?),
+                    None => self.default_return(span),
+                };
+                out.push(build::stmt(StmtKind::Return(value), span));
+            }
+            ast::StmtKind::Break => self.leave_loop("break", StmtKind::Break, span, out)?,
+            ast::StmtKind::Continue => self.leave_loop("continue", StmtKind::Continue, span, out)?,
+            ast::StmtKind::Block(b) => {
+                let body = self.block(b);
+                out.push(build::stmt(StmtKind::Block(body), span));
+            }
+            ast::StmtKind::Error => {}
+        }
+        Ok(())
+    }
+
+    /// An expression whose value nobody takes.
+    fn discarded(&mut self, e: &ast::Expr, out: &mut Vec<ir::Stmt>) -> Checked<()> {
+        if let ExprKind::Ternary { condition, then, otherwise } = &e.kind {
+            return self.discarded_ternary(condition, then.as_deref(), otherwise, e.span, out);
+        }
+        if let ExprKind::Block(block) = &e.kind {
+            let body = self.block(block);
+            out.push(build::stmt(StmtKind::Block(body), e.span));
+            return Ok(());
+        }
+        let value = self.expr(e)?;
+        let taken = matches!(value.ty(), Type::Void)
+            || match &e.kind {
+                ExprKind::Step { .. } => true,
+                // `delete` tells whether there was something to delete; most do not care.
+                ExprKind::Call { name, .. } => name == "delete",
+                _ => false,
+            };
+        if !taken {
+            self.report(
+                Diagnostic::warning("discarded-value", e.span, "Return value discarded")
+                    .help("write \"_ = …\" to say that this is meant"),
+            );
+        }
+        effects(value.expr, out);
+        Ok(())
+    }
+
+    /// `condition ? print(1) : 0` as a statement: the two sides need not agree.
+    fn discarded_ternary(
+        &mut self,
+        condition: &ast::Expr,
+        then: Option<&ast::Expr>,
+        otherwise: &ast::Expr,
+        span: Span,
+        out: &mut Vec<ir::Stmt>,
+    ) -> Checked<()> {
+        let condition = self.condition(condition);
+        let mut arm = |e: &ast::Expr| -> Checked<Vec<ir::Stmt>> {
+            let mut body = vec![];
+            let value = self.expr(e)?;
+            effects(value.expr, &mut body);
+            Ok(body)
+        };
+        let then = then.map_or(Ok(vec![]), &mut arm);
+        let otherwise = arm(otherwise);
+        out.push(build::conditional(condition?, then?, otherwise?, span));
+        Ok(())
+    }
+
+    fn loop_body(&mut self, body: &ast::Block) -> Vec<ir::Stmt> {
+        self.probe.loops += 1;
+        let body = self.block(body);
+        self.probe.loops -= 1;
+        body
+    }
+
+    fn leave_loop(&mut self, word: &str, kind: StmtKind, span: Span, out: &mut Vec<ir::Stmt>) -> Checked<()> {
+        if self.probe.loops == 0 {
+            return self.fail(
+                Diagnostic::error("outside-loop", span, format!("{word} statement must be inside a loop"))
+                    .help("to leave the probe, write \"return\""),
+            );
+        }
+        out.push(build::stmt(kind, span));
+        Ok(())
+    }
+
+    fn unroll(
+        &mut self,
+        count: &ast::Expr,
+        body: &ast::Block,
+        span: Span,
+        out: &mut Vec<ir::Stmt>,
+    ) -> Checked<()> {
+        let value = self.expr(count)?;
+        let Some(rounds) = value.constant() else {
+            let found = self.spell(value.ty());
+            return self.fail(
+                Diagnostic::error("unroll-count", count.span, "invalid unroll value")
+                    .note(format!(
+                        "the number of rounds must be known before the script runs; this is of type {found}"
+                    ))
+                    .help("use \"for ($i : 0..n)\" for a number that is only known when the probe fires"),
+            );
+        };
+        if !(1..=MAX_UNROLL).contains(&rounds) {
+            let limit = if rounds < 1 { "minimum value is 1" } else { "maximum value is 100" };
+            return self.fail(
+                Diagnostic::error("unroll-count", count.span, format!("unroll {limit}"))
+                    .note(format!("{rounds} was given"))
+                    .help(if rounds < 1 {
+                        "to run the block not at all, leave it out"
+                    } else {
+                        "use \"for ($i : 0..n)\" for more rounds"
+                    }),
+            );
+        }
+        for _ in 0..rounds {
+            let body = self.block(body);
+            out.push(build::stmt(StmtKind::Block(body), span));
+        }
+        Ok(())
+    }
+
+    fn for_range(
+        &mut self,
+        variable: &str,
+        variable_span: Span,
+        (start, end): (&ast::Expr, &ast::Expr),
+        body: &ast::Block,
+        span: Span,
+        out: &mut Vec<ir::Stmt>,
+    ) -> Checked<()> {
+        let (low, high) = (self.range_end(start, "start"), self.range_end(end, "end"));
+        let (var, body) = self.scoped(|this| {
+            let (var, key) = this.declare(variable, variable_span, true);
+            let _ = this.env.widen_variable(key, &Type::I64.into(), variable_span);
+            (var, this.loop_body(body))
+        });
+        out.push(build::stmt(StmtKind::ForRange { var, start: low?, end: high?, body }, span));
+        Ok(())
+    }
+
+    fn range_end(&mut self, e: &ast::Expr, which: &str) -> Checked<ir::Expr> {
+        let value = self.expr(e)?;
+        match self.number(value) {
+            Ok(value) => Ok(build::cast(value.expr, Type::I64)),
+            Err(value) => {
+                let found = self.spell(value.ty());
+                self.fail(
+                    Diagnostic::error(
+                        "type-mismatch",
+                        e.span,
+                        format!("Loop range requires an integer for the {which} value"),
+                    )
+                    .note(format!("this is of type {found}")),
+                )
+            }
+        }
+    }
+
+    fn for_map(
+        &mut self,
+        variable: &str,
+        variable_span: Span,
+        map: &ast::Expr,
+        body: &ast::Block,
+        span: Span,
+        out: &mut Vec<ir::Stmt>,
+    ) -> Checked<()> {
+        let ExprKind::Map { name, key: None } = &map.kind else {
+            return self.fail(
+                Diagnostic::error("type-mismatch", map.span, "for needs a map or a range to go over")
+                    .help("write \"for ($kv : @map)\" or \"for ($i : 0..10)\""),
+            );
+        };
+        let entry = self.map_entries(name, map.span);
+        let (var, body) = self.scoped(|this| {
+            let (var, key) = this.declare(variable, variable_span, true);
+            match &entry {
+                Ok((_, shape)) => {
+                    let _ = this.env.widen_variable(key, shape, variable_span);
+                }
+                Err(Stop::Reported) => this.env.poison_variable(key),
+                Err(Stop::Unresolved) => {}
+            }
+            (var, this.loop_body(body))
+        });
+        let (map, _) = entry?;
+        out.push(build::stmt(StmtKind::ForMap { var, map, body }, span));
+        Ok(())
+    }
+
+    /// What `for` gives for each entry of a map: a tuple of key and value.
+    fn map_entries(&mut self, name: &str, span: Span) -> Checked<(crate::image::MapId, Shape)> {
+        let id = self.whole_map(name, span)?;
+        if self.env.map(id).and_then(|m| m.keyed).is_none_or(|(keyed, _)| !keyed) {
+            return self.fail(
+                Diagnostic::error(
+                    "map-without-keys",
+                    span,
+                    format!("@{name} has no explicit keys (scalar map), and cannot be used for iteration"),
+                )
+                .help(format!("use its value, @{name}, as it is")),
+            );
+        }
+        let key = self.env.key(id)?;
+        let value = match self.env.value(id)? {
+            Shape { ty: Type::Agg(agg), .. } => match super::shape::readable(&agg) {
+                Some(int) => Type::Int(int).into(),
+                None => {
+                    return self.fail(
+                        Diagnostic::error(
+                            "aggregation-value",
+                            span,
+                            format!("Loop expression does not support type: {}", agg.name()),
+                        )
+                        .note("what it gathers is put together only when it is printed")
+                        .help(format!("print the whole map: print(@{name})")),
+                    );
+                }
+            },
+            shape => shape,
+        };
+        let flex = super::shape::Flex::of(vec![key.flex, value.flex]);
+        Ok((id, Shape { ty: Type::Tuple(vec![key.ty, value.ty]), flex }))
+    }
+
+    fn return_value(&mut self, e: &ast::Expr) -> Checked<ir::Expr> {
+        let value = self.expr(e)?;
+        match self.number(value) {
+            Ok(value) => Ok(build::cast(value.expr, Type::I64)),
+            Err(value) => {
+                let found = self.spell(value.ty());
+                self.error(
+                    "type-mismatch",
+                    e.span,
+                    format!("Probe return values can only be integers. Found {found}"),
+                )
+            }
+        }
+    }
+
+    /// What decides an `if`: whether the value is not zero.
+    pub fn condition(&mut self, e: &ast::Expr) -> Checked<ir::Expr> {
+        let value = self.expr(e)?;
+        self.truth(value)
+    }
+
+    /// Whether a value is not zero.
+    pub fn truth(&mut self, value: Value) -> Checked<ir::Expr> {
+        match value.ty() {
+            Type::Bool => Ok(value.expr),
+            Type::Int(_) | Type::Enum { .. } | Type::Ptr { .. } | Type::KSym | Type::Username => {
+                Ok(build::cast(value.expr, Type::Bool))
+            }
+            // As the reference does for literals: an empty string is false.
+            Type::Str(_) if value.text().is_some() => {
+                let full = value.text().is_some_and(|t| !t.is_empty());
+                Ok(build::boolean(full, value.expr.span))
+            }
+            ty => {
+                let (found, span) = (self.spell(ty), value.expr.span);
+                let mut error =
+                    Diagnostic::error("type-mismatch", span, format!("Invalid condition: {found}"))
+                        .note("a condition is an integer, a bool or a pointer");
+                if matches!(value.ty(), Type::Str(_)) {
+                    error = error.help("compare it with another string: … == \"\"");
+                }
+                self.fail(error)
+            }
+        }
+    }
+}
+
+/// Keeps what an expression does, and drops what it yields.
+pub fn effects(e: ir::Expr, out: &mut Vec<ir::Stmt>) {
+    match e.kind {
+        ir::ExprKind::Block { body, value } => {
+            out.extend(body);
+            effects(*value, out);
+        }
+        ir::ExprKind::Cast(inner) | ir::ExprKind::Reinterpret(inner) => effects(*inner, out),
+        ir::ExprKind::Const(_) | ir::ExprKind::Bytes(_) | ir::ExprKind::Var(_) | ir::ExprKind::String(_) => {}
+        _ => {
+            let span = e.span;
+            out.push(build::stmt(StmtKind::Expr(e), span));
+        }
+    }
+}

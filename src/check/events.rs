@@ -1,0 +1,143 @@
+//! Records that programs send to user space.
+
+use std::collections::HashMap;
+
+use super::shape::Value;
+use super::{Call, Checked, Checker, Stop, build};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::format::{Format, FormatError};
+use crate::image::{Event, EventId, EventKind, StringId};
+use crate::ir;
+use crate::syntax::ast;
+use crate::types::Type;
+
+/// The events of a program, each once though it is sent by several programs.
+#[derive(Default)]
+pub struct Events {
+    pub list: Vec<Event>,
+    by_place: HashMap<Span, Vec<EventId>>,
+}
+
+impl Events {
+    fn add(&mut self, event: Event) -> EventId {
+        let here = self.by_place.entry(event.span).or_default();
+        let same = here.iter().copied().find(|id| {
+            self.list.get(id.0 as usize).is_some_and(|e| e.kind == event.kind && e.args == event.args)
+        });
+        same.unwrap_or_else(|| {
+            let id = EventId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+            here.push(id);
+            self.list.push(event);
+            id
+        })
+    }
+}
+
+impl Checker<'_, '_> {
+    /// The statement that sends a record.
+    pub fn emit(&mut self, kind: EventKind, args: Vec<ir::Expr>, span: Span) -> ir::Stmt {
+        let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
+        types.iter().for_each(|ty| self.host.types.close(ty));
+        let event = self.pass.events.add(Event { kind, args: types, span });
+        build::stmt(ir::StmtKind::Emit { event, args }, span)
+    }
+
+    /// A string of the image, by number.
+    pub fn string(&mut self, text: &str, span: Span) -> ir::Expr {
+        let strings = &mut self.pass.strings;
+        let index = strings.iter().position(|s| s == text).unwrap_or_else(|| {
+            strings.push(text.to_owned());
+            strings.len() - 1
+        });
+        let id = StringId(u32::try_from(index).unwrap_or(u32::MAX));
+        build::expr(ir::ExprKind::String(id), Type::U32, span)
+    }
+}
+
+impl Call<'_, '_, '_> {
+    /// A format (the first argument) and what it shows (the others), sent as an event of that kind.
+    pub fn formatted(&mut self, kind: impl FnOnce(String) -> EventKind) -> Checked<Value> {
+        let text = self.text(0).ok_or(Stop::Reported)?;
+        let format = match Format::parse(&text) {
+            Ok(format) => format,
+            Err(error) => return self.format_error(&text, &error),
+        };
+        let values = self.rest(1);
+        self.check_format(&text, &format, &values)?;
+        let args = values.into_iter().map(|v| v.expr).collect();
+        let event = self.check.emit(kind(text), args, self.span);
+        Ok(self.done(vec![event]))
+    }
+
+    fn check_format(&mut self, text: &str, format: &Format, values: &[Value]) -> Checked<()> {
+        let specs: Vec<_> = format.specs().collect();
+        if specs.len() != values.len() {
+            return self.format_count(text, &specs, values);
+        }
+        let mut result = Ok(());
+        for (n, (spec, value)) in specs.into_iter().zip(values).enumerate() {
+            if let Err(wanted) = spec.accepts(value.ty()) {
+                let found = self.check.spell(value.ty());
+                let written = text.get(spec.range.clone()).unwrap_or_default().to_owned();
+                let name = self.name;
+                let span = self.arg_span(n + 1);
+                let place = self.within_format(text, &spec.range);
+                let mut error = Diagnostic::error(
+                    "format-type",
+                    span,
+                    format!("{name}: {written} expects {wanted}, found {found}"),
+                )
+                .label(place, format!("shown by {written}"));
+                if matches!(value.ty(), Type::Str(_)) {
+                    error = error.help("use %s for strings");
+                }
+                result = self.check.fail(error);
+            }
+        }
+        result
+    }
+
+    fn format_count(&mut self, text: &str, specs: &[&crate::format::Spec], values: &[Value]) -> Checked<()> {
+        let name = self.name;
+        let (wanted, given) = (specs.len(), values.len());
+        let span = self.span;
+        let few = if given > wanted { "Too many" } else { "Not enough" };
+        let mut error = Diagnostic::error(
+            "format-count",
+            span,
+            format!("{name}: {few} arguments for format string ({wanted} expected, {given} provided)"),
+        );
+        error = if given > wanted {
+            error.label(self.arg_span(wanted + 1), "nothing in the format shows this")
+        } else if let Some(spec) = specs.get(given) {
+            error.label(self.within_format(text, &spec.range), "has nothing to show")
+        } else {
+            error
+        };
+        self.check.fail(error)
+    }
+
+    fn format_error<T>(&mut self, text: &str, error: &FormatError) -> Checked<T> {
+        let span = self.within_format(text, &error.range);
+        let name = self.name;
+        self.check.error("format-string", span, format!("{name}: {}", error.message))
+    }
+
+    /// The place of a part of the format, where the literal is written as it reads: escapes move what follows
+    /// them, so then it is the whole literal.
+    fn within_format(&self, text: &str, range: &std::ops::Range<usize>) -> Span {
+        let Some(ast::Expr { kind: ast::ExprKind::Str(_), span }) = self.syntax.first() else {
+            return self.arg_span(0);
+        };
+        // The quotes and each escape take characters that the text has not.
+        let before = text.get(..range.start).unwrap_or(text);
+        let escapes = before.chars().filter(|c| matches!(c, '\n' | '\t' | '"' | '\\')).count();
+        let extra = text.chars().filter(|c| matches!(c, '\n' | '\t' | '"' | '\\')).count();
+        let length = (span.end - span.start) as usize;
+        if length != text.len() + extra + 2 {
+            return *span;
+        }
+        let start = span.start as usize + 1 + escapes + range.start;
+        Span::new(span.file, start, start + range.len())
+    }
+}

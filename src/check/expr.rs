@@ -1,0 +1,346 @@
+//! Expressions: one function for what they turn into, which hands each kind to its file.
+
+use super::operators::{literal_bool, literal_int, literal_text};
+use super::shape::{Flex, Value};
+use super::{Checked, Checker, Stop, build};
+use crate::builtins;
+use crate::diagnostics::{Diagnostic, Span};
+use crate::ir;
+use crate::syntax::ast::{self, BinaryOp, ExprKind, UnaryOp};
+use crate::types::{Type, layout};
+
+impl Checker<'_, '_> {
+    /// What an expression means. Its value may be of type `Void`: a call that yields nothing.
+    pub fn expr(&mut self, e: &ast::Expr) -> Checked<Value> {
+        let span = e.span;
+        match &e.kind {
+            ExprKind::Int(number) => Ok(literal_int(*number, span)),
+            ExprKind::Bool(value) => Ok(literal_bool(*value, span)),
+            ExprKind::Str(bytes) => Ok(literal_text(bytes, span)),
+            ExprKind::Name(name) => self.name(name, span),
+            ExprKind::Variable(name) => self.read_variable(name, span),
+            ExprKind::Map { name, key } => self.read_map(name, key.as_deref(), span),
+            ExprKind::Positional(number) => Ok(self.positional(*number, span)),
+            ExprKind::PositionalCount => {
+                let count = u64::try_from(self.options.positional.len()).unwrap_or(u64::MAX);
+                Ok(literal_int(count, span))
+            }
+            ExprKind::Call { name, name_span, args } => self.call(name, *name_span, args, span),
+            ExprKind::Unary { op, operand } => {
+                // `-9223372036854775808` is in range though its digits alone are not.
+                let operand = match (op, &operand.kind) {
+                    (UnaryOp::AddressOf, ExprKind::Variable(_) | ExprKind::Map { .. }) => {
+                        return self.fail(
+                            Diagnostic::error(
+                                "invalid-operator",
+                                span,
+                                "The & operator can only be used on what lies in kernel or user memory",
+                            )
+                            .note("variables and maps have no address that a function could take"),
+                        );
+                    }
+                    _ => self.value(operand)?,
+                };
+                self.unary(*op, operand, span)
+            }
+            ExprKind::Binary { op, left, right } => self.binary_expr(*op, left, right, span),
+            ExprKind::Step { place, delta, postfix } => self.step(place, *delta, *postfix, span),
+            ExprKind::Ternary { condition, then, otherwise } => {
+                self.ternary(condition, then.as_deref(), otherwise, span)
+            }
+            ExprKind::Field { base, name, name_span } => {
+                if let ExprKind::Name(args) = &base.kind
+                    && args == "args"
+                {
+                    return self.argument(name, *name_span, span);
+                }
+                let base = self.value(base)?;
+                self.field(base, name, *name_span, span)
+            }
+            ExprKind::TupleField { base, index } => {
+                let base = self.value(base)?;
+                self.tuple_field(base, u64::from(*index), span)
+            }
+            ExprKind::Index { base, index } => {
+                let (base, index) = (self.value(base), self.value(index));
+                self.index(base?, index?, span)
+            }
+            ExprKind::Tuple(elements) => {
+                let values = self.values(elements)?;
+                Ok(self.tuple(values, span))
+            }
+            ExprKind::Record(fields) => self.record(fields, span),
+            ExprKind::Cast { ty, operand } => {
+                let (to, operand) = (self.named_type(ty), self.value(operand));
+                self.cast(operand?, to?, span)
+            }
+            ExprKind::TypeCall { name, name_span, ty, fields } => {
+                self.type_call(name, *name_span, ty, fields, span)
+            }
+            ExprKind::Block(block) => self.block_expr(block, span),
+            ExprKind::Error => Err(Stop::Reported),
+        }
+    }
+
+    /// An expression that has a value.
+    pub fn value(&mut self, e: &ast::Expr) -> Checked<Value> {
+        let value = self.expr(e)?;
+        if *value.ty() == Type::Void {
+            let what = match &e.kind {
+                ExprKind::Call { name, .. } => format!("{name}() yields no value"),
+                _ => "This yields no value".to_owned(),
+            };
+            return self.fail(
+                Diagnostic::error("no-value", e.span, what).help("write it as a statement of its own"),
+            );
+        }
+        Ok(value)
+    }
+
+    /// Several, all of which are checked even if one is wrong.
+    pub fn values(&mut self, list: &[ast::Expr]) -> Checked<Vec<Value>> {
+        let checked: Vec<Checked<Value>> = list.iter().map(|e| self.value(e)).collect();
+        // An error matters more than a type that is not known yet.
+        if checked.iter().any(|c| matches!(c, Err(Stop::Reported))) {
+            return Err(Stop::Reported);
+        }
+        checked.into_iter().collect()
+    }
+
+    fn binary_expr(
+        &mut self,
+        op: BinaryOp,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        span: Span,
+    ) -> Checked<Value> {
+        let (left, right) = (self.value(left), self.value(right));
+        self.binary(op, left?, right?, span)
+    }
+
+    /// Values side by side.
+    pub fn tuple(&mut self, values: Vec<Value>, span: Span) -> Value {
+        let literal = !values.is_empty() && values.iter().all(|v| v.literal);
+        let types: Vec<Type> = values.iter().map(|v| v.ty().clone()).collect();
+        let flex = Flex::of(values.iter().map(|v| v.flex.clone()).collect());
+        types.iter().for_each(|ty| self.host.types.close(ty));
+        let offsets = layout::sequence(&types, self.host.types.layouts()).offsets;
+        let parts = offsets.into_iter().zip(values.into_iter().map(|v| v.expr)).collect();
+        let expr = build::expr(ir::ExprKind::Pack(parts), Type::Tuple(types), span);
+        Value { flex, literal, ..Value::new(expr) }
+    }
+
+    fn record(&mut self, fields: &[(String, ast::Expr)], span: Span) -> Checked<Value> {
+        let mut parts = vec![];
+        for (n, (name, e)) in fields.iter().enumerate() {
+            if fields.iter().take(n).any(|(other, _)| other == name) {
+                self.report(Diagnostic::error(
+                    "duplicate-field",
+                    e.span,
+                    format!("The record already has a field named '{name}'"),
+                ));
+            }
+            parts.push((name.clone(), self.value(e)));
+        }
+        let parts = parts
+            .into_iter()
+            .map(|(name, value)| Ok((name, value?)))
+            .collect::<Checked<Vec<(String, Value)>>>()?;
+        Ok(self.pack_record(parts, span))
+    }
+
+    fn pack_record(&mut self, parts: Vec<(String, Value)>, span: Span) -> Value {
+        parts.iter().for_each(|(_, v)| self.host.types.close(v.ty()));
+        let types: Vec<Type> = parts.iter().map(|(_, v)| v.ty().clone()).collect();
+        let offsets = layout::sequence(&types, self.host.types.layouts()).offsets;
+        let flex = Flex::of(parts.iter().map(|(_, v)| v.flex.clone()).collect());
+        let (mut fields, mut packed) = (vec![], vec![]);
+        for ((name, value), offset) in parts.into_iter().zip(offsets) {
+            fields.push((name, value.ty().clone()));
+            packed.push((offset, value.expr));
+        }
+        let expr = build::expr(ir::ExprKind::Pack(packed), Type::Record(fields), span);
+        Value { flex, ..Value::new(expr) }
+    }
+
+    fn ternary(
+        &mut self,
+        condition: &ast::Expr,
+        then: Option<&ast::Expr>,
+        otherwise: &ast::Expr,
+        span: Span,
+    ) -> Checked<Value> {
+        let (condition, otherwise) = (self.value(condition), self.expr(otherwise));
+        let (then, condition) = match then {
+            Some(then) => (self.expr(then)?, condition?),
+            // `x ?: y` is x where that is not zero.
+            None => {
+                let condition = condition?;
+                (condition.clone(), condition)
+            }
+        };
+        let otherwise = otherwise?;
+        let condition = self.truth(condition)?;
+        if *then.ty() == Type::Void && *otherwise.ty() == Type::Void {
+            let (mut a, mut b) = (vec![], vec![]);
+            super::control::effects(then.expr, &mut a);
+            super::control::effects(otherwise.expr, &mut b);
+            let choice = build::conditional(condition, a, b, span);
+            return Ok(Value::new(build::void(vec![choice], span)));
+        }
+        let common = then.shape().widen(&otherwise.shape());
+        let (a, b) = (then.ty().clone(), otherwise.ty().clone());
+        let converted = common.and_then(|shape| {
+            Some((self.convert(then, &shape.ty)?, self.convert(otherwise, &shape.ty)?, shape))
+        });
+        let Some((then, otherwise, shape)) = converted else {
+            let (a, b) = (self.spell(&a), self.spell(&b));
+            return self.error(
+                "type-mismatch",
+                span,
+                format!("Branches must return the same type or compatible types: have '{a}' and '{b}'"),
+            );
+        };
+        let kind = ir::ExprKind::Select {
+            condition: Box::new(condition),
+            then: Box::new(then),
+            otherwise: Box::new(otherwise),
+        };
+        Ok(Value { flex: shape.flex, ..Value::new(build::expr(kind, shape.ty, span)) })
+    }
+
+    fn block_expr(&mut self, block: &ast::Block, span: Span) -> Checked<Value> {
+        self.scoped(|this| {
+            let mut body = vec![];
+            this.statements(&block.statements, &mut body);
+            let Some(value) = &block.value else {
+                return Ok(Value::new(build::void(body, span)));
+            };
+            let value = this.expr(value)?;
+            let ty = value.ty().clone();
+            let kind = ir::ExprKind::Block { body, value: Box::new(value.expr) };
+            Ok(Value { literal: false, expr: build::expr(kind, ty, span), ..value })
+        })
+    }
+
+    /// `$1`: a number where it looks like one, else a string; 0 where there is none.
+    fn positional(&mut self, number: u32, span: Span) -> Value {
+        let given = usize::try_from(number).ok().and_then(|n| self.options.positional.get(n.checked_sub(1)?));
+        match given {
+            None => literal_int(0, span),
+            Some(text) => match parse_number(text) {
+                Some(n) => match self.folded(Some(n), span) {
+                    Ok(value) => value,
+                    Err(_) => literal_text(text.as_bytes(), span),
+                },
+                None => literal_text(text.as_bytes(), span),
+            },
+        }
+    }
+
+    /// The text of `$1`, however it looks, for `str($1)`.
+    pub fn positional_text(&self, number: u32, span: Span) -> Value {
+        let text = usize::try_from(number).ok().and_then(|n| self.options.positional.get(n.checked_sub(1)?));
+        literal_text(text.map_or(b"", |t| t.as_bytes()), span)
+    }
+
+    /// A name alone: a builtin, or a constant of the kernel's enums.
+    fn name(&mut self, name: &str, span: Span) -> Checked<Value> {
+        if let Some(builtin) = builtins::find(name) {
+            return self.call_builtin(builtin, name, span, None, span);
+        }
+        if let Some((ty, number)) = self.host.types.enumerator(name) {
+            let signed = ty.as_int().is_some_and(|int| int.signed);
+            let expr = if signed || number >= 0 {
+                build::signed(number, ty, span)
+            } else {
+                build::cast(build::signed(number, Type::I64, span), ty)
+            };
+            return Ok(Value::new(expr));
+        }
+        let known = builtins::all().filter(|b| b.bare).flat_map(|b| b.names());
+        let mut error =
+            Diagnostic::error("unknown-identifier", span, format!("Unknown identifier: '{name}'"));
+        error = match similar(name, known) {
+            Some(names) => error.help(names),
+            None => error
+                .note("it is no builtin, and no constant of an enum in the kernel's type information")
+                .help(format!("for a variable write ${name}, for a map @{name}")),
+        };
+        self.fail(error)
+    }
+
+    /// `args.name`
+    fn argument(&mut self, name: &str, name_span: Span, span: Span) -> Checked<Value> {
+        let args = self.arguments(name_span)?;
+        if let Some((_, value)) = args.iter().find(|(n, _)| n == name) {
+            return Ok(Value::new(ir::Expr { span, ..value.clone() }));
+        }
+        let names: Vec<&str> = args.iter().map(|(n, _)| n.as_str()).collect();
+        let mut error = Diagnostic::error(
+            "unknown-field",
+            name_span,
+            format!("args does not contain a field named '{name}'"),
+        );
+        error = match similar(name, names.iter().copied()) {
+            Some(names) => error.help(names),
+            None if names.is_empty() => error.note("this probe has no arguments"),
+            None => error.note(format!("it has {}", names.join(", "))),
+        };
+        self.fail(error)
+    }
+
+    /// The fields of `args` at the probe at hand.
+    fn arguments(&mut self, span: Span) -> Checked<Vec<(String, ir::Expr)>> {
+        let provider = self.in_view(|v| Some(v.provider)).unwrap_or_default();
+        match self.in_view(|v| v.args.clone()) {
+            Some(args) => Ok(args),
+            None => {
+                let mut error = Diagnostic::error(
+                    "args-unavailable",
+                    span,
+                    format!(
+                        "The args builtin can only be used with tracepoint, rawtracepoint, fentry/fexit, and uprobe probes ({provider} used here)"
+                    ),
+                );
+                if self.in_view(|v| v.words.first().cloned()).is_some() {
+                    error = error.help("use arg0, arg1, … here, cast to their types");
+                }
+                self.fail(error)
+            }
+        }
+    }
+
+    /// `args` alone: all of them as a record.
+    pub fn all_arguments(&mut self, span: Span) -> Checked<Value> {
+        let args = self.arguments(span)?;
+        let parts =
+            args.into_iter().map(|(name, expr)| (name, Value::new(ir::Expr { span, ..expr }))).collect();
+        Ok(self.pack_record(parts, span))
+    }
+}
+
+/// A line of help with the names that a misspelled one may stand for.
+pub fn similar<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
+    crate::diagnostics::suggest::did_you_mean(name, known)
+}
+
+/// A number as a parameter may be written.
+fn parse_number(text: &str) -> Option<i128> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let number = if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        i128::from_str_radix(hex, 16).ok()?
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        i128::from_str_radix(digits, 8).ok()?
+    } else {
+        digits.parse().ok()?
+    };
+    // `parse` takes a sign too, but there has been one already.
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    Some(if negative { -number } else { number })
+}

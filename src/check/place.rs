@@ -1,0 +1,377 @@
+//! Fields, elements and what pointers point to.
+//!
+//! A struct or array in kernel or user memory is a `Load` of a place; a further access takes the place out again and
+//! extends it, so that a chain of fields is read in one go at its end.
+
+use super::shape::{Value, integral};
+use super::{Checked, Checker, build};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::ir::{self, ExprKind, Place, PlaceKind};
+use crate::types::{Bits, Field, Int, Space, StructId, Type, layout};
+
+impl Checker<'_, '_> {
+    /// The memory that a pointer is for, where its type does not say: the probe's own side.
+    pub fn resolve_space(&self, space: Space) -> Space {
+        match space {
+            Space::Unknown => match self.in_view(|v| Some(v.space)) {
+                Some(Space::Unknown) | None => Space::Kernel,
+                Some(known) => known,
+            },
+            known => known,
+        }
+    }
+
+    /// The memory that a place is in.
+    pub fn space_of(&self, place: &Place) -> Space {
+        match &place.kind {
+            PlaceKind::Deref { space, .. } => *space,
+            PlaceKind::Context { .. } => Space::Bpf,
+            PlaceKind::Field { base, .. } | PlaceKind::Index { base, .. } => self.space_of(base),
+        }
+    }
+
+    /// What is read from memory of that space: pointers found in user memory point to user memory.
+    fn from_space(&self, ty: Type, space: Space) -> Type {
+        match (ty, space) {
+            (Type::Ptr { to, .. }, Space::User) => Type::Ptr { to, space: Space::User },
+            (Type::Ptr { to, space: Space::Unknown }, Space::Kernel | Space::Bpf) => {
+                Type::Ptr { to, space: Space::Kernel }
+            }
+            (ty, _) => ty,
+        }
+    }
+
+    /// A place's value; arrays of characters are strings.
+    fn read(&mut self, mut place: Place) -> Value {
+        let space = self.space_of(&place);
+        place.ty = self.from_space(place.ty, space);
+        let characters = match &place.ty {
+            Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Some(*len),
+            _ => None,
+        };
+        match characters {
+            // `char name[]`: its end is known only by its NUL.
+            Some(0) => {
+                place.ty = Type::Int(Int::I8);
+                Value::new(build::address_of(place, space))
+            }
+            Some(len) => {
+                place.ty = Type::Str(len);
+                Value::new(build::load(place))
+            }
+            None => Value::new(build::load(place)),
+        }
+    }
+
+    /// What a pointer points to.
+    fn target(&mut self, pointer: ir::Expr, to: Type, space: Space, span: Span) -> Place {
+        build::deref(pointer, to, self.resolve_space(space), span)
+    }
+
+    /// `*pointer`
+    pub fn deref(&mut self, value: Value, span: Span) -> Checked<Value> {
+        match value.ty().clone() {
+            Type::Ptr { to, .. } if *to == Type::Void => self.fail(
+                Diagnostic::error("void-pointer", span, "Can not dereference a pointer to void")
+                    .help("say what it points to with a cast: *(uint64 *)…"),
+            ),
+            Type::Ptr { to, space } => {
+                let place = self.target(value.expr, *to, space, span);
+                Ok(self.read(place))
+            }
+            // A plain number is the address of a word.
+            Type::Int(_) => {
+                let space = value.space;
+                let address = build::cast(value.expr, Type::ptr(Type::U64, space));
+                let place = self.target(address, Type::U64, space, span);
+                Ok(self.read(place))
+            }
+            // `*args`, from when that was a pointer.
+            Type::Record(_) => Ok(value),
+            ty => {
+                let found = self.spell(&ty);
+                self.error(
+                    "not-a-pointer",
+                    span,
+                    format!("Can not dereference type '{found}'. It is not a pointer."),
+                )
+            }
+        }
+    }
+
+    /// `base.name`, through any number of pointers.
+    pub fn field(&mut self, base: Value, name: &str, name_span: Span, span: Span) -> Checked<Value> {
+        let mut base = base;
+        while let Type::Ptr { to, .. } = base.ty()
+            && let Type::Ptr { .. } = **to
+        {
+            let at = base.expr.span;
+            base = self.deref(base, at)?;
+        }
+        match base.ty().clone() {
+            Type::Ptr { to, space } => match *to {
+                Type::Struct(id) => {
+                    let field = self.find_field(id, name, name_span)?;
+                    let at = base.expr.span;
+                    let place = self.target(base.expr, Type::Struct(id), space, at);
+                    Ok(self.read(build::field(place, &field, field.ty.clone(), span)))
+                }
+                other => self.no_fields(&Type::ptr(other, space), name, span),
+            },
+            Type::Struct(id) => {
+                let field = self.find_field(id, name, name_span)?;
+                match base.expr.kind {
+                    ExprKind::Load(place) => {
+                        Ok(self.read(build::field(*place, &field, field.ty.clone(), span)))
+                    }
+                    kind => Ok(self.copied_field(ir::Expr { kind, ..base.expr }, &field, span)),
+                }
+            }
+            Type::Record(fields) => self.record_field(base, &fields, name, name_span, span),
+            ty => self.no_fields(&ty, name, span),
+        }
+    }
+
+    /// A field of a struct that was copied: `$s = *(struct x *)arg0; $s.y`.
+    fn copied_field(&mut self, base: ir::Expr, field: &Field, span: Span) -> Value {
+        let ty = match &field.ty {
+            Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Type::Str(*len),
+            other => other.clone(),
+        };
+        let part = build::part(base, field.offset, ty.clone(), span);
+        Value::new(match (field.bits, integral(&ty)) {
+            (Some(bits), Some(int)) => bitfield(part, bits, int, ty),
+            _ => part,
+        })
+    }
+
+    fn record_field(
+        &mut self,
+        base: Value,
+        fields: &[(String, Type)],
+        name: &str,
+        name_span: Span,
+        span: Span,
+    ) -> Checked<Value> {
+        let Some(index) = fields.iter().position(|(n, _)| n == name) else {
+            let names: Vec<&str> = fields.iter().map(|(n, _)| n.as_str()).collect();
+            let mut error = Diagnostic::error(
+                "unknown-field",
+                name_span,
+                format!("Record does not contain a field named '{name}'"),
+            );
+            error = match super::expr::similar(name, names.iter().copied()) {
+                Some(names) => error.help(names),
+                None => error.note(format!("it has {}", names.join(", "))),
+            };
+            return self.fail(error);
+        };
+        self.nth_part(base, index, span)
+    }
+
+    /// A part of a tuple or record by its number, which is in range.
+    fn nth_part(&mut self, base: Value, index: usize, span: Span) -> Checked<Value> {
+        let shape = base.shape().part(index);
+        let offset = self.offsets(base.ty()).get(index).copied();
+        let (Some(shape), Some(offset)) = (shape, offset) else { return Err(super::Stop::Reported) };
+        let expr = build::part(base.expr, offset, shape.ty, span);
+        Ok(Value { flex: shape.flex, ..Value::new(expr) })
+    }
+
+    /// `tuple.0`
+    pub fn tuple_field(&mut self, base: Value, index: u64, span: Span) -> Checked<Value> {
+        match base.ty() {
+            Type::Tuple(types) => {
+                let count = types.len();
+                match usize::try_from(index) {
+                    Ok(n) if n < count => self.nth_part(base, n, span),
+                    _ => self.fail(
+                        Diagnostic::error(
+                            "tuple-index",
+                            span,
+                            format!("Invalid tuple index: {index}. Found {count} elements in tuple."),
+                        )
+                        .note("the first element is number 0"),
+                    ),
+                }
+            }
+            ty => {
+                let found = self.spell(ty);
+                self.error(
+                    "not-a-tuple",
+                    span,
+                    format!("Can not access index '{index}' on expression of type '{found}'"),
+                )
+            }
+        }
+    }
+
+    pub fn find_field(&mut self, id: StructId, name: &str, span: Span) -> Checked<Field> {
+        let spelled = self.spell(&Type::Struct(id));
+        let Some(definition) = self.host.types.structure(id) else {
+            return self.fail(
+                Diagnostic::error("unknown-type", span, format!("Unknown struct/union: '{spelled}'"))
+                    .note("it is only declared, never defined, in the kernel's type information"),
+            );
+        };
+        if let Some(field) = definition.field(name) {
+            return Ok(field.clone());
+        }
+        let other = super::expr::similar(name, definition.fields.iter().map(|f| f.name.as_str()));
+        let mut error = Diagnostic::error(
+            "unknown-field",
+            span,
+            format!("Struct/union of type '{spelled}' does not contain a field named '{name}'"),
+        );
+        error = match other {
+            Some(names) => error.help(names),
+            None => {
+                let names: Vec<&str> = definition.fields.iter().take(8).map(|f| f.name.as_str()).collect();
+                let more = if definition.fields.len() > names.len() { ", …" } else { "" };
+                error.note(format!("it has {}{more}", names.join(", ")))
+            }
+        };
+        self.fail(error)
+    }
+
+    fn no_fields<T>(&mut self, ty: &Type, name: &str, span: Span) -> Checked<T> {
+        let found = self.spell(ty);
+        let mut error = Diagnostic::error(
+            "not-a-struct",
+            span,
+            format!("Can not access field '{name}' on expression of type '{found}'"),
+        );
+        if matches!(ty, Type::Int(_) | Type::Ptr { .. }) {
+            error = error.help(format!("cast it to a pointer to its struct: ((struct … *)…).{name}"));
+        }
+        self.fail(error)
+    }
+
+    /// `base[index]`
+    pub fn index(&mut self, base: Value, index: Value, span: Span) -> Checked<Value> {
+        if matches!(base.ty(), Type::Tuple(_)) {
+            return match index.constant().map(u64::try_from) {
+                Some(Ok(n)) => self.tuple_field(base, n, span),
+                _ => self.fail(
+                    Diagnostic::error(
+                        "tuple-index",
+                        index.expr.span,
+                        "The index of a tuple must be known before the script runs",
+                    )
+                    .help("write a number: $t.0"),
+                ),
+            };
+        }
+        let (constant, index_span) = (index.constant(), index.expr.span);
+        let index = match self.number(index) {
+            Ok(index) if constant.is_none_or(|n| n >= 0) => index,
+            Ok(index) | Err(index) => {
+                let found = self.spell(index.ty());
+                return self.error(
+                    "array-index",
+                    index_span,
+                    format!(
+                        "The array index operator [] only accepts non-negative integer indices. Got: {found}"
+                    ),
+                );
+            }
+        };
+        match base.ty().clone() {
+            Type::Ptr { to, space } => {
+                if *to == Type::Void {
+                    return self.fail(
+                        Diagnostic::error(
+                            "void-pointer",
+                            span,
+                            "The array index operator [] cannot be used on a pointer to an unsized type (void *)",
+                        )
+                        .help("say what it points to with a cast: ((uint64 *)…)[0]"),
+                    );
+                }
+                let pointer = self.offset_pointer(base.expr, &to, index.expr);
+                let place = self.target(pointer, *to, space, span);
+                Ok(self.read(place))
+            }
+            Type::Array { elem, len } => self.element(base, *elem, len, (index.expr, constant), span),
+            Type::Str(len) => self.element(base, Type::Int(Int::I8), len, (index.expr, constant), span),
+            ty => {
+                let found = self.spell(&ty);
+                self.error(
+                    "not-an-array",
+                    span,
+                    format!(
+                        "The array index operator [] can only be used on arrays, pointers, and tuples, found {found}."
+                    ),
+                )
+            }
+        }
+    }
+
+    fn element(
+        &mut self,
+        base: Value,
+        elem: Type,
+        len: u32,
+        (index, constant): (ir::Expr, Option<i128>),
+        span: Span,
+    ) -> Checked<Value> {
+        if let Some(n) = constant
+            && len > 0
+            && n >= i128::from(len)
+        {
+            return self.error(
+                "array-index",
+                index.span,
+                format!("the index {n} is out of bounds for array of size {len}"),
+            );
+        }
+        let index = build::cast(index, Type::U64);
+        let array = Type::Array { elem: Box::new(elem.clone()), len };
+        match base.expr.kind {
+            ExprKind::Load(mut place) => {
+                place.ty = array;
+                Ok(self.read(build::index(*place, index, elem, span)))
+            }
+            kind => {
+                let base = ir::Expr { kind, ..base.expr };
+                let base = if base.ty == array { base } else { build::reinterpret(base, array) };
+                let element = ExprKind::Element { base: Box::new(base), index: Box::new(index) };
+                Ok(Value::new(build::expr(element, elem, span)))
+            }
+        }
+    }
+
+    /// A pointer moved by so many elements.
+    pub fn offset_pointer(&mut self, pointer: ir::Expr, to: &Type, count: ir::Expr) -> ir::Expr {
+        if let Type::Struct(id) = to {
+            self.host.types.structure(*id);
+        }
+        let size = layout::size_of(to, self.host.types.layouts()).max(1);
+        let (ty, span) = (pointer.ty.clone(), pointer.span.to(count.span));
+        let bytes = match count.kind {
+            ExprKind::Const(n) => build::constant(n.wrapping_mul(u64::from(size)), Type::U64, count.span),
+            _ if size == 1 => build::cast(count, Type::U64),
+            _ => {
+                let size = build::constant(u64::from(size), Type::U64, count.span);
+                build::binary(ir::Binary::Mul, build::cast(count, Type::U64), size)
+            }
+        };
+        let sum = build::binary(ir::Binary::Add, build::cast(pointer, Type::U64), bytes);
+        ir::Expr { span, ..build::cast(sum, ty) }
+    }
+}
+
+/// A bitfield out of the integer that holds it.
+fn bitfield(whole: ir::Expr, bits: Bits, int: Int, ty: Type) -> ir::Expr {
+    let span = whole.span;
+    let (width, shift) = (u32::from(bits.width.clamp(1, 64)), u32::from(bits.shift));
+    let wide = if int.signed { Type::I64 } else { Type::U64 };
+    let by = |n: u32| build::constant(u64::from(n), wide.clone(), span);
+    let raised = build::binary(
+        ir::Binary::Shl,
+        build::cast(whole, wide.clone()),
+        by(64u32.saturating_sub(width + shift)),
+    );
+    // The second shift brings the sign down for signed ones.
+    build::cast(build::binary(ir::Binary::Shr, raised, by(64 - width)), ty)
+}

@@ -1,0 +1,191 @@
+//! From attach points to programs: which there are, what each is called, and the whole put together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::env::MapInfo;
+use super::scope::Current;
+use super::{Checker, Resolve, build, walk};
+use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::image::{self, MapKind};
+use crate::ir;
+use crate::probes::{Group, Host, View};
+use crate::syntax::ast;
+use crate::types::Type;
+
+/// The names that `probe` can yield, each once.
+#[derive(Default)]
+pub struct Names {
+    list: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    pub fn add(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.list.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+}
+
+/// A probe of the script at attach points that share a program.
+pub struct Instance<'s> {
+    probe: &'s ast::Probe,
+    group: Rc<Group>,
+}
+
+/// Finds the attach points of all probes.
+pub fn resolve<'s>(
+    script: &'s ast::Script,
+    host: &mut Host<'_>,
+    names: &mut Names,
+    resolve: Resolve<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Instance<'s>> {
+    let mut instances = vec![];
+    for probe in &script.probes {
+        if probe.attach_points.is_empty() {
+            diagnostics.push(Diagnostic::error("no-attach-points", probe.span, "No attach points for probe"));
+        }
+        let (groups, problems) =
+            resolve(&probe.attach_points, walk::uses(probe), host, &mut |name| names.add(name));
+        diagnostics.extend(problems);
+        instances.extend(groups.into_iter().map(|group| Instance { probe, group: Rc::new(group) }));
+    }
+    instances
+}
+
+impl Checker<'_, '_> {
+    /// One pass over all programs.
+    pub fn probes(&mut self, instances: &[Instance<'_>]) -> Vec<ir::Probe> {
+        let mut taken = BTreeSet::new();
+        instances
+            .iter()
+            .enumerate()
+            .map(|(number, Instance { probe, group })| {
+                self.probe = Current::new(number, Rc::clone(group));
+                let body = self.scoped(|this| this.probe_body(probe));
+                let first = group.attach.first().map_or(group.view.provider, |a| &a.name);
+                ir::Probe {
+                    name: program_name(first, &mut taken),
+                    section: group.section.clone(),
+                    context: group.view.context,
+                    attach: group.attach.clone(),
+                    variables: self.take_variables(),
+                    body,
+                    span: probe.span,
+                }
+            })
+            .collect()
+    }
+
+    fn probe_body(&mut self, probe: &ast::Probe) -> Vec<ir::Stmt> {
+        let condition = probe.predicate.as_ref().map(|p| (self.condition(p), p.span));
+        let mut body = self.block(&probe.body);
+        match condition {
+            // An error or a type yet to come: nothing of this will run.
+            Some((Err(_), _)) | None => {}
+            Some((Ok(condition), span)) => body = vec![build::conditional(condition, body, vec![], span)],
+        }
+        if self.in_view(|v| Some(v.filter_pid)) == Some(true) {
+            let ours = self.is_target(probe.span);
+            body = vec![build::conditional(ours, body, vec![], probe.span)];
+        }
+        if let Some(value) = self.default_return(probe.span) {
+            body.push(build::stmt(ir::StmtKind::Return(Some(value)), probe.span));
+        }
+        body
+    }
+
+    /// Whether the process is the one of `-p`.
+    fn is_target(&self, span: Span) -> ir::Expr {
+        let both = build::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![], Type::U64, span);
+        let pid = build::binary(ir::Binary::Shr, both, build::constant(32, Type::U64, span));
+        let target = build::expr(ir::ExprKind::Global(image::Global::TargetPid), Type::U64, span);
+        build::binary(ir::Binary::Eq, pid, target)
+    }
+
+    /// Something of what the program at hand sees of its attach points.
+    pub fn in_view<T>(&self, get: impl FnOnce(&View) -> Option<T>) -> Option<T> {
+        self.probe.group.as_ref().and_then(|g| get(&g.view))
+    }
+
+    /// What the program returns where the script does not say, if that is not zero.
+    pub fn default_return(&self, span: Span) -> Option<ir::Expr> {
+        let value = self.in_view(|v| Some(v.returns))?;
+        (value != 0).then(|| build::signed(value, Type::I64, span))
+    }
+
+    /// A name that `probe` can yield, by number.
+    pub fn probe_name(&mut self, name: &str) -> u32 {
+        self.names.add(name)
+    }
+
+    /// Everything put together, after the last pass.
+    pub fn program(self, probes: Vec<ir::Probe>) -> ir::Program {
+        let config = self.host.config;
+        let maps: Vec<_> = self.env.maps().iter().map(|map| lower_map(map, config.max_map_keys)).collect();
+        let events = self.pass.events.list;
+        for ty in maps
+            .iter()
+            .flat_map(|m| m.key.iter().chain([&m.value]))
+            .chain(events.iter().flat_map(|e| &e.args))
+            .chain(probes.iter().flat_map(|p| p.variables.iter().map(|v| &v.ty)))
+        {
+            self.host.types.close(ty);
+        }
+        ir::Program {
+            probes,
+            maps,
+            events,
+            strings: self.pass.strings,
+            probe_names: self.names.list,
+            layouts: self.host.types.layouts().clone(),
+        }
+    }
+}
+
+fn lower_map(map: &MapInfo, max_keys: u64) -> image::Map {
+    let keyed = map.keyed.is_some_and(|(keyed, _)| keyed);
+    let key = if keyed { map.key.shape.as_ref().map(|s| s.ty.clone()) } else { None };
+    let value = map.value.shape.as_ref().map_or(Type::I64, |s| s.ty.clone());
+    let aggregation = matches!(value, Type::Agg(_));
+    let kind = match (&key, aggregation) {
+        (None, false) => MapKind::Array,
+        (None, true) => MapKind::PerCpuArray,
+        (Some(_), false) => MapKind::Hash,
+        (Some(_), true) => MapKind::PerCpuHash,
+    };
+    let max_entries = if key.is_some() { u32::try_from(max_keys).unwrap_or(u32::MAX).max(1) } else { 1 };
+    // `@` alone is a name too, and none of these can be one of the compiler's own.
+    let symbol = format!("AT_{}", map.name);
+    image::Map { name: format!("@{}", map.name), symbol, kind, key, value, max_entries }
+}
+/// A C identifier for a program, short enough for the kernel to show whole where that is possible.
+fn program_name(attach: &str, taken: &mut BTreeSet<String>) -> String {
+    const LONGEST: usize = 15;
+    let clean: String = attach.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    // The end of a long name says more than its beginning: `tracepoint_syscalls_sys_enter_openat`.
+    let start = clean.len().saturating_sub(LONGEST);
+    let mut name = clean.get(start..).unwrap_or_default().trim_start_matches('_').to_owned();
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert(0, 'p');
+    }
+    if taken.contains(&name) {
+        for n in 2u32.. {
+            let suffix = format!("_{n}");
+            let keep = name.len().min(LONGEST.saturating_sub(suffix.len()));
+            let other = format!("{}{suffix}", name.get(..keep).unwrap_or_default());
+            if !taken.contains(&other) {
+                name = other;
+                break;
+            }
+        }
+    }
+    taken.insert(name.clone());
+    name
+}

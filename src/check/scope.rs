@@ -1,0 +1,165 @@
+//! The probe that is being checked, and the variables in sight.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::env::VariableKey;
+use super::shape::{Shape, Value};
+use super::{Checked, Checker, build};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::ir::{self, VarId};
+use crate::probes::Group;
+use crate::types::Type;
+
+/// What is known while a probe's body is checked.
+#[derive(Default)]
+pub struct Current {
+    /// Which program this is, counted over the whole script.
+    pub instance: usize,
+    pub group: Option<Rc<Group>>,
+    scopes: Vec<HashMap<String, Local>>,
+    variables: Vec<Declared>,
+    /// How many loops we are in.
+    pub loops: u32,
+    /// In `sizeof` and the like: what is looked at is not run.
+    pub unevaluated: u32,
+}
+
+/// A variable of the program that is being written.
+enum Declared {
+    /// The script's; its type is known at the end of the pass.
+    Script { name: String, key: VariableKey },
+    /// One of our own.
+    Temporary(Type),
+}
+
+#[derive(Clone)]
+struct Local {
+    id: VarId,
+    key: VariableKey,
+    assigned: bool,
+}
+
+impl Current {
+    pub fn new(instance: usize, group: Rc<Group>) -> Current {
+        Current { instance, group: Some(group), ..Current::default() }
+    }
+
+    fn find(&mut self, name: &str) -> Option<&mut Local> {
+        self.scopes.iter_mut().rev().find_map(|s| s.get_mut(name))
+    }
+
+    fn add(&mut self, declared: Declared) -> VarId {
+        self.variables.push(declared);
+        VarId(u32::try_from(self.variables.len() - 1).unwrap_or(u32::MAX))
+    }
+}
+
+impl Checker<'_, '_> {
+    /// Runs something with a scope of its own.
+    pub fn scoped<T>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
+        self.probe.scopes.push(HashMap::new());
+        let result = inside(self);
+        self.probe.scopes.pop();
+        result
+    }
+
+    /// Makes a variable, of the innermost scope. Names may not hide others.
+    pub fn declare(&mut self, name: &str, span: Span, assigned: bool) -> (VarId, VariableKey) {
+        let key = (self.probe.instance, span);
+        if let Some(other) = self.probe.find(name) {
+            let first = other.key.1;
+            if first != span {
+                self.report(
+                    Diagnostic::error(
+                        "variable-shadowed",
+                        span,
+                        format!("Variable ${name} was already declared"),
+                    )
+                    .label(first, "declared here")
+                    .help("a variable cannot hide another of an outer block: give it a name of its own"),
+                );
+            }
+        }
+        let id = self.probe.add(Declared::Script { name: name.to_owned(), key });
+        if let Some(scope) = self.probe.scopes.last_mut() {
+            scope.insert(name.to_owned(), Local { id, key, assigned });
+        }
+        (id, key)
+    }
+
+    /// The variable that an assignment goes to; the first one declares it.
+    pub fn assigned_variable(&mut self, name: &str, span: Span) -> (VarId, VariableKey) {
+        if let Some(local) = self.probe.find(name) {
+            local.assigned = true;
+            return (local.id, local.key);
+        }
+        self.declare(name, span, true)
+    }
+
+    /// The variable that a name stands for.
+    pub fn variable(&mut self, name: &str, span: Span) -> Checked<(VarId, VariableKey)> {
+        let unevaluated = self.probe.unevaluated > 0;
+        match self.probe.find(name) {
+            Some(local) => {
+                let (id, key) = (local.id, local.key);
+                if !local.assigned && !unevaluated {
+                    self.report(Diagnostic::warning(
+                        "variable-unassigned",
+                        span,
+                        format!("Variable used before it was assigned: ${name}"),
+                    ));
+                }
+                Ok((id, key))
+            }
+            None => {
+                let mut names: Vec<String> =
+                    self.probe.scopes.iter().flat_map(|s| s.keys().map(|n| format!("${n}"))).collect();
+                names.sort();
+                let mut error = Diagnostic::error(
+                    "undefined-variable",
+                    span,
+                    format!("Undefined or undeclared variable: ${name}"),
+                );
+                error = match super::expr::similar(&format!("${name}"), names) {
+                    Some(names) => error.help(names),
+                    None => error.help(format!(
+                        "a variable is known from its first assignment to the end of that block: write \"let ${name};\" before the block to use it after"
+                    )),
+                };
+                self.fail(error)
+            }
+        }
+    }
+
+    pub fn in_loop(&self) -> bool {
+        self.probe.loops > 0
+    }
+
+    /// A variable's value.
+    pub fn read_variable(&mut self, name: &str, span: Span) -> Checked<Value> {
+        let (id, key) = self.variable(name, span)?;
+        let Shape { ty, flex } = self.env.variable(key)?;
+        Ok(Value { flex, ..Value::new(build::var(id, ty, span)) })
+    }
+
+    /// Keeps a value in a variable of our own, so that it can be used more than once.
+    pub fn keep(&mut self, value: ir::Expr) -> (ir::Stmt, ir::Expr) {
+        let (ty, span) = (value.ty.clone(), value.span);
+        let var = self.probe.add(Declared::Temporary(ty.clone()));
+        (build::stmt(ir::StmtKind::SetVar { var, value }, span), build::var(var, ty, span))
+    }
+
+    /// The variables of the program just checked.
+    pub fn take_variables(&mut self) -> Vec<ir::Variable> {
+        std::mem::take(&mut self.probe.variables)
+            .into_iter()
+            .map(|declared| match declared {
+                Declared::Script { name, key } => {
+                    ir::Variable { name, ty: self.env.variable_type(key).cloned().unwrap_or(Type::U64) }
+                }
+                Declared::Temporary(ty) => ir::Variable { name: String::new(), ty },
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,131 @@
+//! Types as they are written, and what asks about types: `sizeof`, `offsetof`.
+
+use super::operators::literal_int;
+use super::shape::Value;
+use super::{Checked, Checker};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::syntax::ast::{self, Tag, TypeName, TypeSuffix};
+use crate::types::{Space, Type, layout};
+
+impl Checker<'_, '_> {
+    /// The type that is written there.
+    pub fn named_type(&mut self, written: &TypeName) -> Checked<Type> {
+        let mut ty = self.base_type(written)?;
+        for (n, suffix) in written.suffixes.iter().enumerate() {
+            ty = match suffix {
+                TypeSuffix::Pointer => Type::ptr(ty, Space::Unknown),
+                TypeSuffix::Array(len) => {
+                    let len = match len {
+                        Some(len) => match u32::try_from(*len) {
+                            Ok(len) => len,
+                            Err(_) => {
+                                return self.error(
+                                    "invalid-type",
+                                    written.span,
+                                    format!("An array of {len} elements is too large"),
+                                );
+                            }
+                        },
+                        None => 0,
+                    };
+                    match ty {
+                        Type::Str(0) if n == 0 => Type::Str(len),
+                        Type::Buf(0) if n == 0 => Type::Buf(len),
+                        elem => Type::Array { elem: Box::new(elem), len },
+                    }
+                }
+            };
+        }
+        Ok(ty)
+    }
+
+    fn base_type(&mut self, written: &TypeName) -> Checked<Type> {
+        if let Some(ty) = self.host.types.find(written.tag, &written.name) {
+            return Ok(ty);
+        }
+        let spelled = match written.tag {
+            Some(Tag::Struct) => format!("struct {}", written.name),
+            Some(Tag::Union) => format!("union {}", written.name),
+            Some(Tag::Enum) => format!("enum {}", written.name),
+            None => written.name.clone(),
+        };
+        let mut error = Diagnostic::error(
+            "unknown-type",
+            written.span,
+            format!("Cannot resolve unknown type \"{spelled}\""),
+        );
+        let names = self.host.types.similar(written.tag, &written.name);
+        error = match super::expr::similar(&written.name, names) {
+            Some(names) => error.help(names),
+            None => match self.host.types.problem() {
+                Some(problem) => error.note(problem),
+                None => error.note("neither the script nor the kernel's type information (BTF) defines it"),
+            },
+        };
+        self.fail(error)
+    }
+
+    /// A type's size in bytes, its structs loaded.
+    pub fn size_of(&mut self, ty: &Type) -> u32 {
+        self.host.types.close(ty);
+        layout::size_of(ty, self.host.types.layouts())
+    }
+
+    /// `sizeof(type)`, `offsetof(type, field)`
+    pub fn type_call(
+        &mut self,
+        name: &str,
+        name_span: Span,
+        ty: &TypeName,
+        fields: &[String],
+        span: Span,
+    ) -> Checked<Value> {
+        match name {
+            "sizeof" => {
+                // `sizeof(x)` looks like a type even where x is a name of something else.
+                let ty = self.named_type(ty)?;
+                self.sizeof(&ty, span)
+            }
+            "offsetof" => {
+                let ty = self.named_type(ty)?;
+                self.offsetof(ty, fields, span)
+            }
+            _ => self.fail(
+                Diagnostic::error("unsupported", name_span, format!("{name}() of a type is not supported"))
+                    .help("sizeof and offsetof take types"),
+            ),
+        }
+    }
+
+    pub fn sizeof(&mut self, ty: &Type, span: Span) -> Checked<Value> {
+        if let Type::Struct(id) = ty
+            && self.host.types.structure(*id).is_none()
+        {
+            let spelled = self.spell(ty);
+            return self.error("unknown-type", span, format!("The size of {spelled} is not known"));
+        }
+        Ok(literal_int(u64::from(self.size_of(ty)), span))
+    }
+
+    pub fn offsetof(&mut self, ty: Type, fields: &[String], span: Span) -> Checked<Value> {
+        let (mut ty, mut offset) = (ty, 0u64);
+        for name in fields {
+            let Type::Struct(id) = ty else {
+                let spelled = self.spell(&ty);
+                return self.error("not-a-struct", span, format!("'{spelled}' is not a C type."));
+            };
+            let field = self.find_field(id, name, span)?;
+            offset += u64::from(field.offset);
+            ty = field.ty;
+        }
+        Ok(literal_int(offset, span))
+    }
+
+    /// The type of an expression, which is not run.
+    pub fn type_of(&mut self, e: &ast::Expr) -> Checked<Type> {
+        self.probe.unevaluated += 1;
+        let value = self.value(e);
+        self.probe.unevaluated -= 1;
+        Ok(value?.ty().clone())
+    }
+}

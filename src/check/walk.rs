@@ -1,0 +1,173 @@
+//! Looks through a script's syntax before anything is typed: what a probe uses, and which maps there are.
+
+use std::collections::BTreeMap;
+
+use crate::diagnostics::Span;
+use crate::probes::Uses;
+use crate::syntax::ast::*;
+
+/// A statement or an expression.
+#[derive(Clone, Copy)]
+pub enum Node<'a> {
+    Stmt(&'a Stmt),
+    Expr(&'a Expr),
+}
+
+/// Calls `each` for every statement and expression of a block, parents first.
+pub fn block<'a>(block: &'a Block, each: &mut dyn FnMut(Node<'a>)) {
+    for s in &block.statements {
+        stmt(s, each);
+    }
+    if let Some(value) = &block.value {
+        expr(value, each);
+    }
+}
+
+fn stmt<'a>(s: &'a Stmt, each: &mut dyn FnMut(Node<'a>)) {
+    each(Node::Stmt(s));
+    match &s.kind {
+        StmtKind::Expr(e) | StmtKind::Discard(e) => expr(e, each),
+        StmtKind::Assign { place, value, .. } => {
+            expr(place, each);
+            expr(value, each);
+        }
+        StmtKind::Let { value, .. } => value.iter().for_each(|e| expr(e, each)),
+        StmtKind::If { condition, then, otherwise } => {
+            expr(condition, each);
+            block(then, each);
+            otherwise.iter().for_each(|b| block(b, each));
+        }
+        StmtKind::While { condition, body } => {
+            expr(condition, each);
+            block(body, each);
+        }
+        StmtKind::Unroll { count, body } => {
+            expr(count, each);
+            block(body, each);
+        }
+        StmtKind::For { over, body, .. } => {
+            match over {
+                Range::Map(map) => expr(map, each),
+                Range::Numbers { start, end } => {
+                    expr(start, each);
+                    expr(end, each);
+                }
+            }
+            block(body, each);
+        }
+        StmtKind::Return(value) => value.iter().for_each(|e| expr(e, each)),
+        StmtKind::Block(b) => block(b, each),
+        StmtKind::Break | StmtKind::Continue | StmtKind::Error => {}
+    }
+}
+
+/// As [`block`], for one expression and what is in it.
+pub fn expr<'a>(e: &'a Expr, each: &mut dyn FnMut(Node<'a>)) {
+    each(Node::Expr(e));
+    match &e.kind {
+        ExprKind::Map { key, .. } => key.iter().for_each(|k| expr(k, each)),
+        ExprKind::Call { args, .. } | ExprKind::Tuple(args) => args.iter().for_each(|a| expr(a, each)),
+        ExprKind::Unary { operand, .. }
+        | ExprKind::Step { place: operand, .. }
+        | ExprKind::Field { base: operand, .. }
+        | ExprKind::TupleField { base: operand, .. }
+        | ExprKind::Cast { operand, .. } => expr(operand, each),
+        ExprKind::Binary { left, right, .. } | ExprKind::Index { base: left, index: right } => {
+            expr(left, each);
+            expr(right, each);
+        }
+        ExprKind::Ternary { condition, then, otherwise } => {
+            expr(condition, each);
+            then.iter().for_each(|t| expr(t, each));
+            expr(otherwise, each);
+        }
+        ExprKind::Record(fields) => fields.iter().for_each(|(_, value)| expr(value, each)),
+        ExprKind::Block(b) => block(b, each),
+        ExprKind::Int(_)
+        | ExprKind::Bool(_)
+        | ExprKind::Str(_)
+        | ExprKind::Name(_)
+        | ExprKind::Variable(_)
+        | ExprKind::Positional(_)
+        | ExprKind::PositionalCount
+        | ExprKind::TypeCall { .. }
+        | ExprKind::Error => {}
+    }
+}
+
+/// Everything in a probe.
+pub fn probe<'a>(probe: &'a Probe, each: &mut dyn FnMut(Node<'a>)) {
+    probe.predicate.iter().for_each(|p| expr(p, each));
+    block(&probe.body, each);
+}
+
+/// What decides how the probe's attach points are grouped.
+pub fn uses(script_probe: &Probe) -> Uses {
+    let mut uses = Uses::default();
+    probe(script_probe, &mut |node| {
+        let Node::Expr(e) = node else { return };
+        if let ExprKind::Name(name) | ExprKind::Call { name, .. } = &e.kind {
+            uses.typed |= matches!(name.as_str(), "args" | "retval");
+            uses.name |= name == "probe";
+        }
+    });
+    uses
+}
+
+/// A map as its uses show it.
+#[derive(Clone, Debug)]
+pub struct FoundMap {
+    pub name: String,
+    /// Whether it is used with keys, and where that was first seen.
+    pub keyed: Option<(bool, Span)>,
+    /// Whether anything reads or sets a value of it. `print(@x)` alone does not make a map.
+    pub accessed: bool,
+    /// Where it is first named.
+    pub span: Span,
+}
+
+/// The script's maps in order of first use.
+pub fn maps(script: &Script) -> Vec<FoundMap> {
+    let mut found: Vec<FoundMap> = vec![];
+    let mut index: BTreeMap<&str, usize> = BTreeMap::new();
+    // Maps that stand as a whole, and whether that says that they have keys.
+    let mut whole: BTreeMap<(u32, u32), Option<bool>> = BTreeMap::new();
+    let place = |span: Span| (span.start, span.end);
+    for p in &script.probes {
+        probe(p, &mut |node| match node {
+            Node::Stmt(Stmt { kind: StmtKind::For { over: Range::Map(map), .. }, .. }) => {
+                whole.insert(place(map.span), Some(true));
+            }
+            Node::Stmt(_) => {}
+            Node::Expr(Expr { kind: ExprKind::Call { name, args, .. }, .. }) => {
+                if let Some(Expr { kind: ExprKind::Map { key: None, .. }, span }) = args.first() {
+                    let keyed = match name.as_str() {
+                        "has_key" | "len" => Some(true),
+                        "delete" if args.len() > 1 => Some(true),
+                        "delete" => Some(false),
+                        "print" | "clear" | "zero" => None,
+                        _ => return,
+                    };
+                    whole.insert(place(*span), keyed);
+                }
+            }
+            Node::Expr(Expr { kind: ExprKind::Map { name, key }, span }) => {
+                let n = *index.entry(name).or_insert_with(|| {
+                    found.push(FoundMap { name: name.clone(), keyed: None, accessed: false, span: *span });
+                    found.len() - 1
+                });
+                let as_whole = whole.get(&place(*span));
+                let keyed = match key {
+                    Some(_) => Some(true),
+                    None => *as_whole.unwrap_or(&Some(false)),
+                };
+                if let Some(map) = found.get_mut(n) {
+                    map.accessed |= as_whole.is_none();
+                    map.keyed = map.keyed.or(keyed.map(|keyed| (keyed, *span)));
+                }
+            }
+            Node::Expr(_) => {}
+        });
+    }
+    found
+}
