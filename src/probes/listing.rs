@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::pattern::{Pattern, has_wildcard};
-use super::{Host, Listed, PROVIDERS, Provider, Searched, find_provider};
+use super::{Host, Listed, PROVIDERS, Provider, Searched, definitions, find_provider};
 use crate::diagnostics::Diagnostic;
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
@@ -18,6 +18,9 @@ pub fn list(
     host: &mut Host<'_>,
     found: &mut dyn FnMut(Listed),
 ) -> Result<(), Diagnostic> {
+    if let Some(asked) = definitions::asked(pattern) {
+        return definitions::list(asked, pattern, verbose, host, found);
+    }
     let first = pattern.parts.first().map_or("", |part| part.text.as_str());
     let everything = first.is_empty() && pattern.parts.len() < 2;
     if !has_wildcard(first) && !everything {

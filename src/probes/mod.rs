@@ -3,6 +3,7 @@
 
 pub mod arch;
 pub mod attach;
+mod definitions;
 mod fentry;
 mod functions;
 mod kprobe;

@@ -306,6 +306,18 @@ pub enum Tag {
     Enum,
 }
 
+impl Tag {
+    pub const ALL: [Tag; 3] = [Tag::Struct, Tag::Union, Tag::Enum];
+
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Tag::Struct => "struct",
+            Tag::Union => "union",
+            Tag::Enum => "enum",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypeSuffix {
     Pointer,

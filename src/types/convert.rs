@@ -121,6 +121,11 @@ impl Sources {
         self.objects.iter().enumerate().map(|(n, (name, btf))| (n, name.as_str(), btf))
     }
 
+    /// The module that a type is of, or `vmlinux`.
+    pub fn name(&self, ty: TypeRef) -> Option<&str> {
+        self.objects.get(ty.object).map(|(name, _)| name.as_str())
+    }
+
     pub fn object(&self, ty: TypeRef) -> Option<Rc<Btf>> {
         self.objects.get(ty.object).map(|(_, btf)| Rc::clone(btf))
     }

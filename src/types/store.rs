@@ -199,17 +199,18 @@ impl Types {
         }
     }
 
-    /// The definition of a struct, union or enum in C: `struct path {` and so on to `};`.
-    pub fn definition(&mut self, tag: Tag, name: &str) -> Option<String> {
+    /// The definition of a struct, union or enum in C, `struct path {` and so on to `};`, and the module that it is
+    /// of (`vmlinux` for none).
+    pub fn definition(&mut self, tag: Tag, name: &str) -> Option<(String, String)> {
         let found = self.sources.find(name, kinds(Some(tag)))?;
         // A printer prints a type once, so each definition takes one of its own. What the type needs comes first.
         let text = Speller::new(&self.sources.object(found)?)?.definition(found.id())?;
-        let head = format!("{} {name} {{", tag_name(tag));
+        let head = format!("{} {name} {{", tag.keyword());
         let start =
             text.match_indices(&head).map(|(at, _)| at).find(|at| *at == 0 || text[..*at].ends_with('\n'))?;
         let length = text.get(start..)?.find("\n}")?;
         let end = text.get(start + length + 1..)?.find('\n').map_or(text.len(), |n| start + length + 1 + n);
-        text.get(start..end).map(str::to_owned)
+        Some((self.sources.name(found)?.to_owned(), text.get(start..end)?.to_owned()))
     }
 
     fn find_function(&mut self, module: Option<&str>, name: &str) -> Option<TypeRef> {
@@ -295,14 +296,6 @@ fn proto(btf: &Btf, function: TypeRef) -> Option<Proto<'_>> {
     match btf.entry(proto)?.kind {
         Kind::Proto(proto) => Some(proto),
         _ => None,
-    }
-}
-
-fn tag_name(tag: Tag) -> &'static str {
-    match tag {
-        Tag::Struct => "struct",
-        Tag::Union => "union",
-        Tag::Enum => "enum",
     }
 }
 

@@ -217,14 +217,15 @@ fn signatures_read_as_c() {
 #[test]
 fn definitions_read_as_c() {
     let Some(mut types) = kernel_types() else { return };
-    let path = types.definition(Tag::Struct, "path").unwrap();
+    let (module, path) = types.definition(Tag::Struct, "path").unwrap();
+    assert_eq!(module, "vmlinux");
     assert_eq!(path, "struct path {\n\tstruct vfsmount *mnt;\n\tstruct dentry *dentry;\n};");
-    let pid = types.definition(Tag::Enum, "pid_type").unwrap();
+    let (_, pid) = types.definition(Tag::Enum, "pid_type").unwrap();
     assert!(
         pid.starts_with("enum pid_type {\n") && pid.contains("PIDTYPE_TGID = 1") && pid.ends_with("};"),
         "{pid}"
     );
-    assert!(types.definition(Tag::Struct, "task_struct").unwrap().contains("char comm[16];"));
+    assert!(types.definition(Tag::Struct, "task_struct").unwrap().1.contains("char comm[16];"));
     assert_eq!(types.definition(Tag::Union, "path"), None);
     let mut found = false;
     types.definitions(&mut |module, tag, name| {
