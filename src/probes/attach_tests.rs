@@ -269,3 +269,77 @@ fn a_kernel_without_kprobes_is_named() {
     let error = attach_only("kprobe", what).unwrap_err();
     assert!(error.message.contains("CONFIG_KPROBES"), "{error}");
 }
+
+/// A file that ends at once, read `n` times: as many calls of `vfs_read`, apart from what other processes do.
+fn read_file(n: u32) {
+    use std::io::Read;
+    let mut file = File::open("/proc/self/comm").unwrap();
+    for _ in 0..n {
+        let _ = file.read(&mut [0; 16]);
+    }
+}
+
+fn has_kprobes() -> bool {
+    let has = may_attach() && std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists();
+    if !has {
+        eprintln!("SKIPPED: this kernel has no kprobes");
+    }
+    has
+}
+
+#[test]
+fn kernel_functions_fire() {
+    if !has_kprobes() {
+        return;
+    }
+    let what = |function: &str, offset, ret| Target::Kprobe {
+        function: function.into(),
+        module: None,
+        offset,
+        ret,
+        name_id: 0,
+    };
+    for ret in [false, true] {
+        let (hits, _) = hits("kprobe", what("vfs_read", 0, ret), || read_file(10)).unwrap();
+        assert!(hits >= 10, "{hits}");
+    }
+    let error = attach_only("kprobe", what("no_such_function", 0, false)).unwrap_err();
+    assert!(error.missing && error.message.contains("no function no_such_function"), "{error}");
+    let error = attach_only("kprobe", what("vfs_read", 1, false)).unwrap_err();
+    assert!(error.message.contains("middle of an instruction"), "{error}");
+}
+
+#[test]
+fn many_kernel_functions_share_a_link() {
+    if !has_kprobes() {
+        return;
+    }
+    if !Kernel::new().has(Feature::KprobeMulti) {
+        return eprintln!("SKIPPED: this kernel has no kprobe_multi");
+    }
+    let names = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+    // What cannot be attached does not keep the others from it.
+    let functions: Vec<String> = names(&["vfs_read", "no_such_function", "vfs_write", "vfs_open"]);
+    for ret in [false, true] {
+        let what = Target::KprobeMulti { functions: functions.clone(), ret, name_ids: vec![1, 2, 3, 4] };
+        let (hits, after) = hits("kprobe.multi", what, || read_file(10)).unwrap();
+        assert!(hits >= 11, "{hits}");
+        assert_eq!(after, 0);
+    }
+    let what =
+        Target::KprobeMulti { functions: names(&["no_such", "nor_this"]), ret: false, name_ids: vec![] };
+    let error = attach_only("kprobe.multi", what).unwrap_err();
+    assert!(error.missing && error.message.contains("the kernel has none of the functions"), "{error}");
+}
+
+#[test]
+fn trampolines_fire() {
+    if !may_attach() || !Kernel::new().has(Feature::Fentry) {
+        return eprintln!("SKIPPED: this kernel has no fentry");
+    }
+    for (section, ret) in [("fentry/vfs_read", false), ("fexit/vfs_read", true)] {
+        let what = Target::Fentry { function: "vfs_read".into(), module: None, ret };
+        let (hits, _) = hits(section, what, || read_file(10)).unwrap();
+        assert!(hits >= 10, "{hits}");
+    }
+}
