@@ -41,23 +41,26 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.either(
             missing,
             |g| g.refused(map),
-            |g| match agg {
-                Agg::Count => g.add_word(slot, weight, atomic),
-                Agg::Sum { .. } => g.add_word(slot, value, atomic),
-                Agg::Avg { .. } | Agg::Stats { .. } => {
-                    g.add_word(slot, value, atomic)?;
-                    g.add_word(g.ll.at(slot, 8)?, weight, atomic)
-                }
-                Agg::Min { signed } => g.extreme(slot, value, *signed, true),
-                Agg::Max { signed } => g.extreme(slot, value, *signed, false),
-                Agg::Hist { bits } => {
-                    let index = g.hist_index(*bits, value, signed)?;
-                    g.add_bucket(slot, index, buckets::hist_buckets(*bits), weight, atomic)
-                }
-                Agg::LHist { min, max, step } => {
-                    let index = g.lhist_index(*min, *max, *step, value)?;
-                    let count = buckets::lhist_buckets(*min, *max, *step);
-                    g.add_bucket(slot, index, count, weight, atomic)
+            |g| {
+                g.mark_written(map, slot)?;
+                match agg {
+                    Agg::Count => g.add_word(slot, weight, atomic),
+                    Agg::Sum { .. } => g.add_word(slot, value, atomic),
+                    Agg::Avg { .. } | Agg::Stats { .. } => {
+                        g.add_word(slot, value, atomic)?;
+                        g.add_word(g.ll.at(slot, 8)?, weight, atomic)
+                    }
+                    Agg::Min { signed } => g.extreme(slot, value, *signed, true),
+                    Agg::Max { signed } => g.extreme(slot, value, *signed, false),
+                    Agg::Hist { bits } => {
+                        let index = g.hist_index(*bits, value, signed)?;
+                        g.add_bucket(slot, index, buckets::hist_buckets(*bits), weight, atomic)
+                    }
+                    Agg::LHist { min, max, step } => {
+                        let index = g.lhist_index(*min, *max, *step, value)?;
+                        let count = buckets::lhist_buckets(*min, *max, *step);
+                        g.add_bucket(slot, index, count, weight, atomic)
+                    }
                 }
             },
         )

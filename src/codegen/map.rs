@@ -64,6 +64,14 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.when(failed, |g| g.refused(map))
     }
 
+    /// A map without keys has been written: see [`Map::written_flag`].
+    pub(super) fn mark_written(&mut self, map: MapId, value: PointerValue<'c>) -> Result<()> {
+        match self.script_map(map)?.written_flag(&self.program.layouts) {
+            Some(flag) => self.ll.store(self.ll.at(value, flag.into())?, self.ll.imm(1), 8, 8),
+            None => Ok(()),
+        }
+    }
+
     /// The map had no room for a key.
     pub(super) fn refused(&mut self, map: MapId) -> Result<()> {
         self.bump(Counter::Maps as u32 + map.0)
@@ -243,7 +251,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                     g.store(mem, ty, value)?;
                     g.update(map, key, mem.ptr)
                 },
-                |g| g.ll.store(found, value, u32::from(g.int(ty)?.size), 8),
+                |g| {
+                    g.ll.store(found, value, u32::from(g.int(ty)?.size), 8)?;
+                    g.mark_written(map, found)
+                },
             );
         }
         // What is read straight from memory needs no place in between.
@@ -255,7 +266,8 @@ impl<'g, 'c> Gen<'g, 'c> {
             let found = self.lookup(map, key)?;
             let there = self.ll.builder.build_is_not_null(found, "")?;
             return self.when(there, |g| {
-                g.into(value, Mem { ptr: found, align: 8, on_stack: false }, Padding::Undefined)
+                g.into(value, Mem { ptr: found, align: 8, on_stack: false }, Padding::Undefined)?;
+                g.mark_written(map, found)
             });
         }
         let mem = if value.ty == *ty {
@@ -265,10 +277,19 @@ impl<'g, 'c> Gen<'g, 'c> {
             self.into_type(value, ty, mem, Padding::Undefined)?;
             mem
         };
-        // The kernel reads all of the value, so all of it has to be written where the verifier looks: the stack.
+        let has_key = key.is_some();
         let key = self.key(map, key)?;
         self.locate(span);
-        self.update(map, key, mem.ptr)
+        if has_key {
+            // The kernel reads all of the value, so all of it has to be written where the verifier looks: the stack.
+            return self.update(map, key, mem.ptr);
+        }
+        let found = self.lookup(map, key)?;
+        let there = self.ll.builder.build_is_not_null(found, "")?;
+        self.when(there, |g| {
+            g.copy_value(Mem { ptr: found, align: 8, on_stack: false }, mem, ty, ty, Padding::Undefined)?;
+            g.mark_written(map, found)
+        })
     }
 
     /// Adds to a map's number. `wanted` is whether the value from before or the one after is to be returned.
@@ -313,6 +334,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let slot = ll.builder.build_phi(ll.ptr, "")?;
         slot.add_incoming(&[(&found, here)]);
         let at = slot.as_basic_value().into_pointer_value();
+        self.mark_written(map, at)?;
         let before = if size < 4 {
             // There is no atomic operation that small.
             let before = ll.load(at, int, size)?;

@@ -301,10 +301,12 @@ fn script_map<'c>(
     Ok(ScriptMap { pointer, key_size, value_size })
 }
 
-/// A map's key and value sizes in bytes. A key is at least one byte (an empty tuple), a value at least one.
+/// A map's key and value sizes in bytes. A key is at least one byte (an empty tuple), a value at least one; the value
+/// of a map without keys has its flag behind it.
 fn map_sizes(map: &image::Map, layouts: &Layouts) -> (u32, u32) {
     let key = map.key.as_ref().map_or(4, |key| size_of(key, layouts));
-    (key.max(1), size_of(&map.value, layouts).max(1))
+    let value = map.written_flag(layouts).map_or_else(|| size_of(&map.value, layouts), |flag| flag + 8);
+    (key.max(1), value.max(1))
 }
 
 fn add_map<'c>(

@@ -102,6 +102,25 @@ impl Loaded {
 
     /// The bytes of a script's map at a key, summed as words over the CPUs where it is per CPU.
     pub(super) fn get(&self, id: MapId, key: &[u8]) -> Option<Vec<u8>> {
+        let mut bytes = self.slot(id, key)?;
+        if let Some(flag) = self.written_flag(id) {
+            bytes.truncate(flag);
+        }
+        Some(bytes)
+    }
+
+    /// Whether a map without keys says that it was written.
+    pub(super) fn written(&self, id: MapId) -> bool {
+        let flag = self.written_flag(id).unwrap();
+        self.slot(id, &[0; 4]).unwrap()[flag..].iter().any(|b| *b != 0)
+    }
+
+    fn written_flag(&self, id: MapId) -> Option<usize> {
+        let manifest = &self.image.manifest;
+        manifest.maps[id.0 as usize].written_flag(&manifest.layouts).map(|flag| flag as usize)
+    }
+
+    fn slot(&self, id: MapId, key: &[u8]) -> Option<Vec<u8>> {
         let definition = &self.image.manifest.maps[id.0 as usize];
         let map = self.map(&definition.symbol);
         if !definition.kind.per_cpu() {

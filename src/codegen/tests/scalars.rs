@@ -123,6 +123,7 @@ fn and_or_and_select_evaluate_no_more_than_they_need() {
     let mut script = Script::new();
     let results = script.results();
     let touched = script.map(MapKind::Array, None, Type::I64);
+    let untouched = script.map(MapKind::Array, None, Type::I64);
     // True, and leaves a trace.
     let touch = || {
         let add = ExprKind::MapAdd { map: touched, key: None, delta: Box::new(i64c(1)), old: false };
@@ -150,6 +151,7 @@ fn and_or_and_select_evaluate_no_more_than_they_need() {
         let Some(loaded) = load(&script, has) else { return };
         loaded.run(&[1]);
         assert_eq!(loaded.words(touched), [1]);
+        assert!(loaded.written(touched) && !loaded.written(untouched));
         assert_eq!((0..3).map(|n| loaded.number(results, n).unwrap()).collect::<Vec<_>>(), [1, 1, 10]);
         loaded.run(&[0]);
         assert_eq!(loaded.words(touched), [3]);
