@@ -341,7 +341,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let len = self.ll.bound(len, u64::from(n))?;
                 self.ll.store(to.ptr, len, 4, to.align)?;
                 let data = self.part(to, BUF_DATA)?;
-                if padding == Padding::Zero {
+                if padding == Padding::Zero || to.on_stack {
                     self.zero(data, n)?;
                 }
                 self.read_buffer(data, len, address, self.space(*space))
@@ -406,7 +406,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         if self.size_of(&expr.ty) < self.size_of(ty) && matches!(ty, Type::Str(_) | Type::Buf(_)) {
             self.into(expr, to, padding)?;
-            if padding == Padding::Zero {
+            if padding == Padding::Zero || to.on_stack {
                 let (from, size) = (self.size_of(&expr.ty), self.size_of(ty));
                 self.zero(self.part(to, from)?, size - from)?;
             }

@@ -141,7 +141,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             g.either(
                 missing,
                 |g| match ty {
-                    Type::Str(_) if padding == Padding::Undefined => g.zero(to, 1),
+                    Type::Str(_) if padding == Padding::Undefined && !to.on_stack => g.zero(to, 1),
                     _ => g.zero(to, size),
                 },
                 |g| {

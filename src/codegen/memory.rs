@@ -17,6 +17,9 @@ const INLINE_BYTES: u32 = 64;
 const SCRATCH_HEAD: u32 = 8;
 
 /// A place in BPF memory.
+///
+/// On the stack nothing is left undefined, not even what is behind a string's end: LLVM keeps small values in
+/// registers, and neither it nor the verifier before 6.3 lets an undefined one be copied.
 #[derive(Clone, Copy)]
 pub(super) struct Mem<'c> {
     pub(super) ptr: PointerValue<'c>,

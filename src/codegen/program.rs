@@ -195,8 +195,8 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let mem = self.mem(home)?;
                 match variable.ty {
                     // A string ends at its first NUL, and a buffer has its length.
-                    Type::Str(_) => self.ll.store(mem.ptr, self.ll.imm(0), 1, 1)?,
-                    Type::Buf(_) => self.ll.store(mem.ptr, self.ll.imm(0), 4, 4)?,
+                    Type::Str(_) if !mem.on_stack => self.ll.store(mem.ptr, self.ll.imm(0), 1, 1)?,
+                    Type::Buf(_) if !mem.on_stack => self.ll.store(mem.ptr, self.ll.imm(0), 4, 4)?,
                     _ => self.zero(mem, size)?,
                 }
             }

@@ -33,7 +33,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         let room = size.saturating_sub(1) as usize;
         let bytes = bytes.get(..room).unwrap_or(bytes);
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let written = if padding == Padding::Zero { size } else { (len + 1).min(size) };
+        let whole = padding == Padding::Zero || to.on_stack;
+        let written = if whole { size } else { (len + 1).min(size) };
         self.write_bytes(to, bytes, written)
     }
 
@@ -49,7 +50,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         padding: Padding,
     ) -> Result<IntValue<'c>> {
         let ll = self.ll;
-        if padding == Padding::Zero {
+        // Where the helper may write less than all, the verifier does not count on any of it.
+        if padding == Padding::Zero || (to.on_stack && len.is_some()) {
             self.zero(to, size)?;
         }
         // The helper's size counts the NUL.
@@ -99,7 +101,12 @@ impl<'g, 'c> Gen<'g, 'c> {
         padding: Padding,
     ) -> Result<()> {
         if padding == Padding::Undefined && from_size <= to_size && from_size <= 32 {
-            return self.copy(to, from, from_size);
+            self.copy(to, from, from_size)?;
+            return if to.on_stack && from_size < to_size {
+                self.zero(self.part(to, from_size)?, to_size - from_size)
+            } else {
+                Ok(())
+            };
         }
         if padding == Padding::Zero {
             self.zero(to, to_size)?;

@@ -1,5 +1,10 @@
 //! Programs built by hand, run on the kernel.
 
+mod aggregates;
 mod build;
+mod events;
+mod loops;
+mod memory;
 mod run;
 mod scalars;
+mod strings;

@@ -177,3 +177,24 @@ impl Loaded {
         std::mem::take(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// The program's optimised LLVM text.
+pub(super) fn text(script: &Script) -> String {
+    let mut found = String::new();
+    let mut dump = |stage, text: &str| {
+        if stage == crate::codegen::Stage::Optimised {
+            found = text.to_owned();
+        }
+    };
+    let options = Options {
+        config: &script.config,
+        has: &|_| true,
+        cpus: 1,
+        source: ("test.bt", ""),
+        report_helper_errors: false,
+        verify: true,
+        dump: Some(&mut dump),
+    };
+    compile(&script.program, options).unwrap();
+    found
+}
