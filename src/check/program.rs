@@ -91,7 +91,9 @@ impl Checker<'_, '_> {
             Some((Err(_), _)) | None => {}
             Some((Ok(condition), span)) => body = vec![build::conditional(condition, body, vec![], span)],
         }
-        if self.in_view(|v| Some(v.filter_pid)) == Some(true) {
+        // A command of `-c` is not a filter: what it makes others do belongs to the picture.
+        let filters = self.host.pid.is_some() && !self.options.has_child;
+        if filters && self.in_view(|v| Some(v.filter_pid)) == Some(true) {
             let ours = self.is_target(probe.span);
             body = vec![build::conditional(ours, body, vec![], probe.span)];
         }
