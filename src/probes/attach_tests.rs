@@ -129,9 +129,11 @@ fn an_interval_fires_and_stops() {
         return;
     }
     let every_5_ms = perf(libbpf_sys::PERF_COUNT_SW_CPU_CLOCK, Sample::Period(5_000_000), Cpus::One);
+    let started = Instant::now();
     let (hits, after) = hits("perf_event", every_5_ms, || sleep(Duration::from_millis(100))).unwrap();
-    // 20 at best; a busy machine delays some.
-    assert!((5..=22).contains(&hits), "{hits} in 100 ms");
+    // A busy machine sleeps longer and delays some; on all of its CPUs there would be more.
+    let most = started.elapsed().as_millis() as u64 / 5 + 1;
+    assert!((5..=most).contains(&hits), "{hits} of {most}");
     assert_eq!(after, 0);
 }
 
