@@ -152,6 +152,12 @@ impl Btf {
         Ok(Btf { raw, base, searches: Cell::new(0), index: OnceCell::new() })
     }
 
+    /// An object that a test has built.
+    #[cfg(test)]
+    pub(super) fn built(raw: *mut sys::btf) -> Btf {
+        Btf::owned(raw, None).unwrap()
+    }
+
     /// The ids of this object's own types; a module's begin after those of vmlinux.
     pub fn ids(&self) -> std::ops::Range<u32> {
         self.base.as_ref().map_or(1, |base| base.count())..self.count()

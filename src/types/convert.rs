@@ -36,6 +36,12 @@ impl Sources {
         Sources { path, ..Sources::default() }
     }
 
+    /// As if this were the kernel's.
+    #[cfg(test)]
+    fn of(btf: Btf) -> Sources {
+        Sources { objects: vec![(VMLINUX.to_owned(), Rc::new(btf))], all_modules: true, ..Sources::default() }
+    }
+
     /// Why no types are known; `None` if they are.
     pub fn problem(&mut self) -> Option<&str> {
         self.vmlinux();
@@ -428,21 +434,4 @@ fn is_char(btf: &Btf, mut id: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bitfields_lie_in_aligned_integers_where_they_can() {
-        let le = |offset, size, shift, width| (offset, size, Bits { shift, width });
-        if cfg!(target_endian = "big") {
-            return;
-        }
-        assert_eq!(bitfield(32, 3, 4), le(4, 4, 0, 3));
-        assert_eq!(bitfield(35, 1, 4), le(4, 4, 3, 1));
-        assert_eq!(bitfield(63, 1, 4), le(4, 4, 31, 1));
-        assert_eq!(bitfield(9, 2, 1), le(1, 1, 1, 2));
-        // Packed: 16 bits from the fourth on fit no aligned 16, and no 16 at all.
-        assert_eq!(bitfield(4, 16, 2), le(0, 8, 4, 16));
-        assert_eq!(bitfield(24, 12, 2), le(3, 2, 0, 12));
-    }
-}
+mod tests;
