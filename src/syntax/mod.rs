@@ -7,6 +7,7 @@
 pub mod ast;
 mod attach;
 mod build;
+mod classes;
 pub mod dump;
 mod explain;
 pub(crate) mod literal;
@@ -58,22 +59,4 @@ pub fn parse_expression(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn smoke() {
-        let text = r#"#!/usr/bin/env bpftrace
-#include <linux/path.h>
-struct s { int a; };
-config = { stack_mode=perf; max_map_keys=2 }
-BEGIN { printf("hello %d\n", 1 + 2 * 3); }
-kprobe:f, uprobe:/bin/bash:readline /pid == 1 && @x[tid] / 2 > 1/
-{ $x = (struct s *)arg0; @[comm, pid] = count(); if ($x->a == 1) { exit(); } else if (1) { } else { return; } 
-  for ($kv : @x) { print($kv.0.1); } unroll(3) { $i++ } delete(@x[tid]); $y = { let $z = 1; $z }; print((uint64)$x, sizeof(struct s), (1,), (a=1,b=2), @x[1] ? : 2) }
-"#;
-        let (script, errors) = parse(text, FileId(0));
-        assert!(errors.is_empty(), "{errors:#?}");
-        assert_eq!(script.probes.len(), 2);
-    }
-}
+mod tests;

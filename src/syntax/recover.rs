@@ -20,10 +20,17 @@ const MAX_MISTAKES: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Repair {
     Insert(Token<'static>),
-    Replace(Token<'static>),
+    /// `count` tokens, of which the first is `back` before this one, by one other.
+    Replace {
+        back: usize,
+        count: usize,
+        with: Token<'static>,
+    },
     Delete,
-    /// Give the brackets around it, or the statement, up.
+    /// Give up what is in the brackets around it, or the statement.
     Cut,
+    /// Give the statement up.
+    CutStatement,
 }
 
 /// Parses tokens that begin with one of the `Start…` and end with [`Token::End`]; braces in between are balanced.
@@ -55,13 +62,13 @@ pub fn parse<'s>(
         let again = last_mistake == Some(place) || tokens.get(at).is_some_and(|t| t.token == Token::Error);
         last_mistake = Some(place);
         let repair = if again {
-            Repair::Cut
+            Repair::CutStatement
         } else {
             let (diagnostic, repair) = explain::mistake(&tokens, at, &expected, file);
             diagnostics.push(diagnostic);
             repair
         };
-        if !apply(&mut tokens, at, repair, again) {
+        if !apply(&mut tokens, at, repair) {
             return None;
         }
     }
@@ -69,46 +76,52 @@ pub fn parse<'s>(
 }
 
 /// Mends the tokens. False if there is no way.
-fn apply(tokens: &mut Vec<Lexeme<'_>>, at: usize, repair: Repair, wide: bool) -> bool {
+fn apply(tokens: &mut Vec<Lexeme<'_>>, at: usize, repair: Repair) -> bool {
     let Some(here) = tokens.get(at).copied() else { return false };
     match repair {
         Repair::Insert(token) => tokens.insert(at, Lexeme { token, start: here.start, end: here.start }),
-        Repair::Replace(token) => tokens[at].token = token,
+        Repair::Replace { back, count, with } => {
+            let from = at.saturating_sub(back);
+            let to = (from + count).min(tokens.len());
+            let (start, end) = (tokens[from].start, tokens[to - 1].end);
+            tokens.splice(from..to, [Lexeme { token: with, start, end }]);
+        }
         Repair::Delete => {
             tokens.remove(at);
         }
-        Repair::Cut => return cut(tokens, at, wide),
+        Repair::Cut => return cut(tokens, at, false),
+        Repair::CutStatement => return cut(tokens, at, true),
     }
     true
 }
 
 /// Replaces what is inside of the innermost parentheses or square brackets, or the whole statement, by one
 /// [`Token::Error`].
-fn cut(tokens: &mut Vec<Lexeme<'_>>, at: usize, wide: bool) -> bool {
-    let (from, to) = match enclosing(tokens, at) {
-        Some(open)
-            if !wide && is_bracket(tokens[open].token) && closing(tokens, open).is_some_and(|c| c >= at) =>
-        {
-            let close = closing(tokens, open).unwrap_or(at);
+fn cut(tokens: &mut Vec<Lexeme<'_>>, at: usize, whole: bool) -> bool {
+    let inside = enclosing(tokens, at)
+        .filter(|open| !whole && is_bracket(tokens[*open].token))
+        .and_then(|open| closing(tokens, open).filter(|close| *close >= at).map(|close| (open, close)));
+    let (from, to) = match inside {
+        Some((open, close)) => {
             if tokens[open].token != Token::LBracket {
                 tokens[open].token = Token::LParen;
             }
             (open + 1, close)
         }
-        _ => statement(tokens, at),
+        None => statement(tokens, at),
     };
     let (Some(first), Some(last)) = (tokens.get(from), to.checked_sub(1).and_then(|i| tokens.get(i))) else {
         return false;
     };
-    let error = Lexeme { token: Token::Error, start: first.start, end: last.end.max(first.start) };
     if to == from + 1 && first.token == Token::Error {
         return false;
     }
+    let error = Lexeme { token: Token::Error, start: first.start, end: last.end.max(first.start) };
     tokens.splice(from..to.max(from), [error]);
     true
 }
 
-fn is_bracket(token: Token<'_>) -> bool {
+pub fn is_bracket(token: Token<'_>) -> bool {
     matches!(token, Token::LParen | Token::CastParen | Token::TypeParen | Token::LBracket)
 }
 
@@ -139,6 +152,8 @@ pub fn enclosing(tokens: &[Lexeme<'_>], at: usize) -> Option<usize> {
 
 /// Where the bracket at `open` is closed, within its statement.
 fn closing(tokens: &[Lexeme<'_>], open: usize) -> Option<usize> {
+    // People write `for (a; b; c)`.
+    let header = open.checked_sub(1).is_some_and(|before| tokens[before].token == Token::For);
     let mut stack = vec![];
     for (index, lexeme) in tokens.iter().enumerate().skip(open) {
         let token = lexeme.token;
@@ -157,6 +172,7 @@ fn closing(tokens: &[Lexeme<'_>], open: usize) -> Option<usize> {
                 return Some(index);
             }
         } else if token == Token::Semi
+            && !header
             && !stack.iter().any(|t| matches!(t, Token::LBrace | Token::ValueBrace))
         {
             return None;

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::classes::wants_value;
 use super::token::{Lexeme, Token};
 
 /// Names that are values though they look like types in parentheses: `(pid) * 2` multiplies.
@@ -66,58 +67,6 @@ pub fn shape(tokens: &mut [Lexeme<'_>], values: &HashSet<&str>) {
             tokens[at].token = token;
         }
     }
-}
-
-/// After this token comes a value.
-pub fn wants_value(token: Token<'_>) -> bool {
-    use Token::*;
-    matches!(
-        token,
-        LParen
-            | CastParen
-            | LBracket
-            | Comma
-            | Colon
-            | Question
-            | DotDot
-            | Plus
-            | Minus
-            | Star
-            | Slash
-            | Percent
-            | And
-            | Or
-            | Caret
-            | Shl
-            | Shr
-            | AndAnd
-            | OrOr
-            | EqEq
-            | Ne
-            | Lt
-            | Le
-            | Gt
-            | Ge
-            | Not
-            | Tilde
-            | Assign
-            | AddAssign
-            | SubAssign
-            | MulAssign
-            | DivAssign
-            | ModAssign
-            | AndAssign
-            | OrAssign
-            | XorAssign
-            | ShlAssign
-            | ShrAssign
-            | Return
-            | If
-            | ValueIf
-            | While
-            | Unroll
-            | StartExpr
-    )
 }
 
 /// The words and suffixes of a type.

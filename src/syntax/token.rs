@@ -1,7 +1,7 @@
 //! The tokens of probe bodies, predicates and the config block. What stands outside of them (attach points, C
 //! definitions) is not made of tokens; [`super::script`] reads it.
 
-use logos::{FilterResult, Lexer, Logos};
+use logos::{Lexer, Logos};
 
 use crate::diagnostics::{Diagnostic, FileId, Span};
 
@@ -10,6 +10,7 @@ use crate::diagnostics::{Diagnostic, FileId, Span};
 #[logos(error = LexError)]
 #[logos(skip r"[ \t\r\n\f\v]+")]
 #[logos(skip(r"//[^\n]*", allow_greedy = true))]
+#[logos(skip r"/\*([^*]|\*+[^*/])*\*+/")]
 pub enum Token<'s> {
     #[regex("[A-Za-z_][A-Za-z0-9_]*", |l| l.slice())]
     Ident(&'s str),
@@ -31,6 +32,7 @@ pub enum Token<'s> {
     #[regex(r#""([^"\\\n]|\\[^\n])*""#, |l| l.slice())]
     #[token("\"", unclosed_string)]
     #[regex(r"'([^'\\\n]|\\[^\n])*'", |_| Err(LexError::SingleQuotes))]
+    #[regex(r#"[“”„‘’«][^“”„‘’»"'\n]*[“”„‘’»"']"#, |_| Err(LexError::TypographicQuotes))]
     Str(&'s str),
 
     #[token("if")]
@@ -153,8 +155,8 @@ pub enum Token<'s> {
     #[token(">>=")]
     ShrAssign,
 
-    #[token("/*", block_comment)]
-    BlockComment,
+    #[token("/*", unclosed_comment)]
+    UnclosedComment,
 
     // What follows is never lexed: `shape` and `recover` put it in place of what they recognize.
     /// The `(` of a cast.
@@ -182,6 +184,7 @@ pub enum LexError {
     UnclosedString,
     UnclosedComment,
     SingleQuotes,
+    TypographicQuotes,
 }
 
 fn unclosed_string<'s>(lexer: &mut Lexer<'s, Token<'s>>) -> Result<&'s str, LexError> {
@@ -190,18 +193,9 @@ fn unclosed_string<'s>(lexer: &mut Lexer<'s, Token<'s>>) -> Result<&'s str, LexE
     Err(LexError::UnclosedString)
 }
 
-fn block_comment<'s>(lexer: &mut Lexer<'s, Token<'s>>) -> FilterResult<(), LexError> {
-    let rest = lexer.remainder();
-    match rest.find("*/") {
-        Some(at) => {
-            lexer.bump(at + 2);
-            FilterResult::Skip
-        }
-        None => {
-            lexer.bump(rest.len());
-            FilterResult::Error(LexError::UnclosedComment)
-        }
-    }
+fn unclosed_comment<'s>(lexer: &mut Lexer<'s, Token<'s>>) -> Result<(), LexError> {
+    lexer.bump(lexer.remainder().len());
+    Err(LexError::UnclosedComment)
 }
 
 /// A token and the bytes it covers. One that was put in by a repair covers none.
@@ -234,10 +228,8 @@ impl<'s, 'd> Lexemes<'s, 'd> {
         match error {
             LexError::UnclosedString => {
                 self.torn = true;
-                let quote = Span::new(self.file, range.start, range.start + 1);
                 self.diagnostics.push(
-                    Diagnostic::error("unclosed-string", span, "this string is not closed")
-                        .label(quote, "it starts here and has no closing `\"` on its line")
+                    Diagnostic::error("unclosed-string", span, "this string is not closed on its line")
                         .help("close it with `\"`; a line break inside a string is written `\\n`"),
                 );
                 Some(Token::Str("\"\""))
@@ -266,14 +258,21 @@ impl<'s, 'd> Lexemes<'s, 'd> {
                 self.diagnostics.push(message);
                 Some(Token::Str("\"\""))
             }
-            LexError::Unknown => {
-                self.unknown(span);
-                None
+            LexError::TypographicQuotes => {
+                let inner = self.lexer.slice().trim_matches(|c| "“”„‘’«»\"'".contains(c));
+                let help = format!("write it with plain quotes: \"{inner}\"");
+                self.diagnostics.push(
+                    Diagnostic::error("unknown-character", span, "typographic quotes mean nothing here")
+                        .help(help),
+                );
+                Some(Token::Str("\"\""))
             }
+            LexError::Unknown => self.unknown(span),
         }
     }
 
-    fn unknown(&mut self, span: Span) {
+    /// What can stand in the place of a character that means nothing, if anything should.
+    fn unknown(&mut self, span: Span) -> Option<Token<'s>> {
         // A run of them (a pasted prompt, another script) is one mistake.
         if let Some(last) = self.diagnostics.last_mut()
             && last.code == "unknown-character"
@@ -281,22 +280,30 @@ impl<'s, 'd> Lexemes<'s, 'd> {
             && place.end == span.start
         {
             place.end = span.end;
-            return;
+            return None;
         }
         let slice = self.lexer.slice();
-        let message = Diagnostic::error("unknown-character", span, format!("`{slice}` means nothing here"));
-        self.diagnostics.push(match slice {
-            "$" => message.help("a variable is `$` and a name, `$x`; a parameter of the script is `$1`"),
-            "'" => message.help("strings are written in double quotes"),
-            "#" => message
-                .help("comments start with `//`; `#include` and `#define` stand at the top of the script"),
-            "\\" => message.help("a statement may span lines without `\\`"),
-            "“" | "”" | "„" | "‘" | "’" => {
-                message.help("these are typographic quotes; strings need plain `\"`")
+        let shown = if slice == "`" { "a backtick".into() } else { format!("`{}`", slice.escape_debug()) };
+        let message = Diagnostic::error("unknown-character", span, format!("{shown} means nothing here"));
+        let (message, token) = match slice {
+            "$" => (
+                message.help("a variable is `$` and a name, `$x`; a parameter of the script is `$1`"),
+                Some(Token::Error),
+            ),
+            "#" => {
+                // A comment of other languages, most likely. If it is none, what follows looks wrong anyway.
+                let rest = self.lexer.remainder();
+                self.lexer.bump(rest.find('\n').unwrap_or(rest.len()));
+                self.torn = true;
+                (message.help("a comment starts with `//`"), None)
             }
-            "\u{a0}" => message.help("this is a no-break space; replace it by an ordinary one"),
-            _ => message,
-        });
+            "'" => (message.help("strings are written in double quotes"), None),
+            "\\" => (message.help("a statement may span lines without `\\`"), None),
+            "\u{a0}" => (message.help("this is a no-break space; replace it by an ordinary one"), None),
+            _ => (message, None),
+        };
+        self.diagnostics.push(message);
+        token
     }
 }
 
