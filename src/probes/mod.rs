@@ -42,7 +42,7 @@ pub struct Host<'a> {
     pub kernel: &'a Kernel,
     pub types: &'a mut Types,
     pub config: &'a Config,
-    /// `-p`, or the child of `-c`.
+    /// `-p`. The child of `-c` is not meant: without `-p` everything on the machine is traced.
     pub pid: Option<u32>,
     /// The program of `-c`, where one was given.
     pub command: Option<PathBuf>,
