@@ -381,6 +381,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.copy_value(to, from, &expr.ty, &expr.ty, padding)
             }
             ExprKind::Element { base, index } => self.element(base, index, to, size),
+            ExprKind::Cast(operand) => self.into_type(operand, &expr.ty, to, padding),
             ExprKind::Var(_) | ExprKind::Reinterpret(_) => {
                 let from = self.memory(expr)?;
                 let ty = match expr.kind {

@@ -148,6 +148,8 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.read_buffer(to, len, address, self.space(*space))?;
                 Ok(len)
             }
+            // What is shorter has room, and no more bytes for being called longer.
+            (ExprKind::Cast(operand), _) if self.size_of(&operand.ty) <= size => self.append(operand, to),
             (ExprKind::Select { condition, then, otherwise }, ty)
                 if then.ty == *ty && otherwise.ty == *ty =>
             {

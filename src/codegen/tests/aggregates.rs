@@ -1,9 +1,10 @@
 //! Aggregations: what they gather, and what they read as.
 
 use super::build::*;
-use super::run::{Has, load};
+use super::run::{Has, kernel_has, load};
 use crate::image::{MapId, Target};
 use crate::ir::{Context, ExprKind, StmtKind};
+use crate::kernel::Feature;
 use crate::types::{Agg, Int, Type, buckets};
 
 /// Values around every power of two, and some others.
@@ -102,6 +103,9 @@ fn read(map: MapId, key: Option<crate::ir::Expr>, signed: bool) -> crate::ir::Ex
 
 #[test]
 fn aggregations_read_as_a_number_over_all_cpus() {
+    if !kernel_has(&[Feature::LookupPerCpu]) {
+        return;
+    }
     for keyed in [false, true] {
         for signed in [false, true] {
             let mut script = Script::new();
@@ -169,6 +173,9 @@ fn pin(cpu: usize) {
 
 #[test]
 fn maps_without_keys_are_cleared_on_all_cpus() {
+    if !kernel_has(&[Feature::LookupPerCpu]) {
+        return;
+    }
     let mut script = Script::new();
     let map = script.gather(None, Agg::Hist { bits: 0 });
     let delete = expr(ExprKind::MapDelete { map, key: None }, Type::Bool);

@@ -1,7 +1,7 @@
 //! Compiles programs, and runs them where the kernel lets us: `BPF_PROG_TEST_RUN` of raw tracepoint programs.
 
 use std::ffi::CStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, Object, ObjectBuilder, ProgramInput, RingBufferBuilder};
@@ -9,19 +9,33 @@ use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, Object, ObjectBuilder, ProgramIn
 use super::build::Script;
 use crate::codegen::{Options, compile};
 use crate::image::{self, Image, MapId};
-use crate::kernel::Feature;
+use crate::kernel::{Feature, Kernel};
 
-/// What the kernel of a test has.
+/// What the compiler is told that the kernel has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Has {
+    /// All that the kernel under the test has.
     Everything,
-    /// What 5.10 has.
+    /// No more than 5.10.
     Nothing,
 }
 
+/// Whether the kernel has all of these; if not, says that a test is skipped.
+pub(super) fn kernel_has(features: &[Feature]) -> bool {
+    let missing = features.iter().find(|feature| !has(**feature));
+    if let Some(feature) = missing {
+        eprintln!("SKIPPED: this kernel has no {feature:?}");
+    }
+    missing.is_none()
+}
+
+fn has(feature: Feature) -> bool {
+    static KERNEL: LazyLock<Kernel> = LazyLock::new(Kernel::new);
+    KERNEL.has(feature)
+}
+
 pub(super) fn image(script: &Script, has: Has) -> Image {
-    // `Nothing` is also what loads without the features of the kernel that the test runs on.
-    let has = |_: Feature| has == Has::Everything;
+    let has = |feature: Feature| has == Has::Everything && self::has(feature);
     let options = Options {
         config: &script.config,
         has: &has,
