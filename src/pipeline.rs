@@ -61,7 +61,8 @@ impl Session {
             Command::List(pattern) => self.list(pattern, options)?,
             Command::ListProgram(program) => self.list_program(program, options)?,
             Command::Compile(program) => {
-                self.compile(program, options, &kernel(options), None)?;
+                let (script, config) = self.parse(program, options)?;
+                self.compile(&script, options, &config, &kernel(options), None)?;
             }
             Command::Run(program) => return self.run(program, options),
         }
@@ -72,11 +73,16 @@ impl Session {
     fn run(&mut self, program: &Program, options: &Options) -> Result<u8, Diagnostics> {
         let kernel = kernel(options);
         let target = options.run.pid.map(Process::find).transpose()?;
-        let mut child = options.child.as_deref().map(Child::spawn).transpose()?;
-        let (image, config) = self.compile(program, options, &kernel, child.as_ref())?;
+        let (script, config) = self.parse(program, options)?;
         // Whoever only looks at how a script compiles need not be able to run it.
-        let shown = options.stages.before_loading() && !options.stages.loading();
-        if shown && !kernel.capabilities().may_trace(kernel.version()) {
+        let complaint = kernel.capabilities().complaint(kernel.version());
+        let looking = options.stages.before_loading() && !options.stages.loading();
+        if let (Some(complaint), false) = (&complaint, looking) {
+            return Err(complaint.clone().into());
+        }
+        let mut child = options.child.as_deref().map(Child::spawn).transpose()?;
+        let image = self.compile(&script, options, &config, &kernel, child.as_ref())?;
+        if complaint.is_some() {
             return Ok(0);
         }
         let job = Job {
@@ -92,35 +98,35 @@ impl Session {
         Ok(runtime::run(&job, child.as_mut())?)
     }
 
-    /// From text to an image; the settings are those of the environment and the script.
+    /// From a tree to an image.
     fn compile(
-        &mut self,
-        program: &Program,
+        &self,
+        script: &syntax::ast::Script,
         options: &Options,
+        config: &Config,
         kernel: &Kernel,
         child: Option<&Child>,
-    ) -> Result<(Image, Config), Diagnostics> {
-        let (script, config) = self.parse(program, options)?;
+    ) -> Result<Image, Diagnostics> {
         if options.stages.ast {
-            print(&syntax::dump::script(&script))?;
+            print(&syntax::dump::script(script))?;
         }
         let mut types = Types::new(kernel);
-        let mut host = host(kernel, &mut types, &config, options, child);
+        let mut host = host(kernel, &mut types, config, options, child);
         let check_options = check::Options {
             positional: options.positional.clone(),
             has_child: options.child.is_some(),
             warnings: options.warnings,
         };
-        let (checked, problems) = check::check(&script, &mut host, &check_options);
+        let (checked, problems) = check::check(script, &mut host, &check_options);
         let checked = self.unless_errors(checked, problems)?;
         if options.stages.ir {
-            print(&format!("{checked:#?}\n"))?;
+            print(&check::dump::program(&checked))?;
         }
-        let image = self.generate(&checked, options, &config, kernel)?;
+        let image = self.generate(&checked, options, config, kernel)?;
         if let Some(path) = &options.emit_elf {
             write(path, &image.elf)?;
         }
-        Ok((image, config))
+        Ok(image)
     }
 
     /// From text to a tree in which settings and parameters are in place.
@@ -255,13 +261,13 @@ impl Session {
 
     fn show(&self, message: &Diagnostic) {
         if self.warnings || message.severity == Severity::Error {
-            eprint!("{}", render::one(message, &self.sources, self.color));
+            warn(&render::one(message, &self.sources, self.color));
         }
     }
 
     fn show_all(&self, messages: &Diagnostics) {
         let shown = messages.iter().filter(|m| self.warnings || m.severity == Severity::Error);
-        eprint!("{}", render::text(shown, &self.sources, self.color));
+        warn(&render::text(shown, &self.sources, self.color));
     }
 }
 
@@ -336,6 +342,11 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
 fn print(text: &str) -> Result<(), Diagnostic> {
     let mut out = std::io::stdout().lock();
     finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// To stderr, if anybody reads that.
+fn warn(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// A reader that has seen enough is no error.

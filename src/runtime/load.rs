@@ -11,7 +11,7 @@ use object::{Object as _, ObjectSymbol as _};
 use super::maps::Map;
 use super::ring::page_size;
 use super::signals::monotonic;
-use super::{Job, verifier};
+use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring};
 use crate::kernel::Feature;
@@ -214,12 +214,12 @@ impl Log {
         with_text(String::clear);
         libbpf_rs::set_print(Some(match (show, verifier) {
             (true, _) => (PrintLevel::Debug, |level, text| {
-                eprint!("[{}] {text}", name(level));
+                tell(&format!("[{}] {text}", name(level)));
                 with_text(|kept| kept.push_str(&text));
             }),
             (false, true) => (PrintLevel::Debug, |_, text| {
                 if text.contains("-- BEGIN PROG LOAD LOG --") {
-                    eprint!("{text}");
+                    tell(&text);
                 }
                 with_text(|kept| kept.push_str(&text));
             }),

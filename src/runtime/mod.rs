@@ -14,6 +14,7 @@ mod signals;
 mod sums;
 mod verifier;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -63,4 +64,9 @@ pub struct Job<'a> {
     pub child: Option<u32>,
     /// Shows a message to the user.
     pub report: &'a dyn Fn(&Diagnostic),
+}
+
+/// What is said on the side, to stderr, if anybody reads that.
+fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

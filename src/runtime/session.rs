@@ -11,7 +11,7 @@ use super::load::{BUG, Loaded, load, run_once};
 use super::losses::Losses;
 use super::ring::{Drained, Ring};
 use super::signals::Signals;
-use super::{Child, Job};
+use super::{Child, Job, tell};
 use crate::config::Missing;
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Program, Target};
@@ -192,7 +192,7 @@ impl<'a> Session<'a> {
             }
             wanted += 1;
             if self.job.options.verbose {
-                eprintln!("Attaching {}", place.name);
+                tell(&format!("Attaching {}\n", place.name));
             }
             match self.attach(program, place) {
                 Ok(mut new) => {
