@@ -6,6 +6,9 @@
 //! To add an area, make its directory and add a line to [`AREAS`] with the function that renders a script. The
 //! function sees the script's text and whatever it likes to make of it; it must not depend on the machine.
 
+#[path = "golden/checking.rs"]
+mod checking;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
@@ -15,8 +18,12 @@ use bpftrace::syntax;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// An area's directory, and how its scripts become text.
-const AREAS: &[(&str, fn(&str) -> Result<String, Failed>)] =
-    &[("ast", ast), ("syntax-errors", syntax_errors)];
+const AREAS: &[(&str, fn(&str) -> Result<String, Failed>)] = &[
+    ("ast", ast),
+    ("syntax-errors", syntax_errors),
+    ("check", checking::program),
+    ("check-errors", checking::problems),
+];
 
 /// The syntax tree of a script without mistakes.
 fn ast(text: &str) -> Result<String, Failed> {

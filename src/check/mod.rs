@@ -52,8 +52,8 @@ pub(crate) enum Stop {
 
 pub(crate) type Checked<T> = Result<T, Stop>;
 
-/// Finds what attach points mean: [`crate::probes::resolve`], or a stand-in for it in tests.
-type Resolve<'r> = &'r mut dyn FnMut(
+/// Finds what attach points mean: [`crate::probes::resolve`], or a stand-in for it.
+pub type Resolve<'r> = &'r mut dyn FnMut(
     &[ast::AttachPoint],
     Uses,
     &mut Host<'_>,
@@ -69,7 +69,8 @@ pub fn check(
     check_with(script, host, options, &mut crate::probes::resolve)
 }
 
-fn check_with(
+/// As [`check`], with attach points of one's own: for tests, which must not depend on the running kernel.
+pub fn check_with(
     script: &ast::Script,
     host: &mut Host<'_>,
     options: &Options,
