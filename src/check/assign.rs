@@ -31,22 +31,8 @@ impl Checker<'_, '_> {
                 }
             }
             ExprKind::Error => Err(Stop::Reported),
-            _ => {
-                let _ = self.value(value);
-                let mut error = Diagnostic::error(
-                    "not-assignable",
-                    place.span,
-                    "Only a variable or a map can be assigned to",
-                );
-                error = match &place.kind {
-                    ExprKind::Field { .. } | ExprKind::Index { .. } | ExprKind::Unary { .. } => error.note(
-                        "a script reads the memory of the kernel and of processes, and does not change it",
-                    ),
-                    ExprKind::Name(name) => error.help(format!("did you mean the variable ${name}?")),
-                    _ => error,
-                };
-                self.fail(error)
-            }
+            // The grammar lets nothing else stand here.
+            _ => self.error("not-assignable", place.span, "Only a variable or a map can be assigned to"),
         }
     }
 
@@ -98,19 +84,35 @@ impl Checker<'_, '_> {
             return self.variable_mismatch(name, &shape.ty, mismatch, span);
         }
         let have = self.env.variable(key)?.ty;
+        let literal = value.constant().filter(|_| value.literal);
         match self.convert(value, &have) {
             Some(value) => Ok(build::stmt(StmtKind::SetVar { var, value }, span)),
-            None => {
-                let first = key.1;
-                let mismatch = Mismatch { have, set_at: (first.start != span.start).then_some(first) };
-                self.variable_mismatch(name, &shape.ty, mismatch, span)
-            }
+            None => match literal {
+                Some(number) => self.literal_range(number, &have, span),
+                None => {
+                    let set_at = (key.1.start != span.start).then_some(key.1);
+                    self.variable_mismatch(name, &shape.ty, Mismatch { have, set_at }, span)
+                }
+            },
         }
     }
 
     fn variable_mismatch<T>(&mut self, name: &str, ty: &Type, mismatch: Mismatch, span: Span) -> Checked<T> {
         let what = format!("${name}");
         self.assign_mismatch(&what, "variable", ty, mismatch, span)
+    }
+
+    /// A literal that its place cannot hold.
+    fn literal_range<T>(&mut self, number: i128, have: &Type, span: Span) -> Checked<T> {
+        let spelled = self.spell(have);
+        let mut error =
+            Diagnostic::error("literal-range", span, format!("{number} is outside the range of {spelled}"));
+        if let Some(int) = have.as_int() {
+            let bits = u32::from(int.size) * 8 - u32::from(int.signed);
+            let (low, high) = if int.signed { (-(1i128 << bits), 1i128 << bits) } else { (0, 1i128 << bits) };
+            error = error.note(format!("it goes from {low} to {}", high - 1));
+        }
+        self.fail(error.help(format!("to keep only its lowest bits, write the cast: ({spelled}){number}")))
     }
 
     fn assign_mismatch<T>(
@@ -135,7 +137,7 @@ impl Checker<'_, '_> {
         error = match (ty, &have) {
             (Type::Int(_), Type::Int(_)) => error.help(format!("cast the value: ({expected})…")),
             (Type::Str(_), Type::Int(_)) => error.help(format!("use another {kind} for strings")),
-            (Type::Int(_) | Type::Ptr { .. }, Type::Str(_)) => {
+            (Type::Int(crate::types::Int { size: 8, .. }) | Type::Ptr { .. }, Type::Str(_)) => {
                 error.help("read the string that it points to with str(…)")
             }
             (_, Type::Agg(agg)) => {
@@ -357,14 +359,8 @@ impl Checker<'_, '_> {
             ExprKind::Error => Err(Stop::Reported),
             _ => {
                 let symbol = step_symbol(delta);
-                self.fail(
-                    Diagnostic::error(
-                        "not-assignable",
-                        place.span,
-                        format!("The {symbol} operator must be applied to a map or variable"),
-                    )
-                    .help(format!("for the value alone, write … {} 1", if delta < 0 { "-" } else { "+" })),
-                )
+                let message = format!("The {symbol} operator must be applied to a map or variable");
+                self.error("not-assignable", place.span, message)
             }
         }
     }

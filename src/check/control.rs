@@ -320,7 +320,7 @@ impl Checker<'_, '_> {
 
     /// What decides an `if`: whether the value is not zero.
     pub fn condition(&mut self, e: &ast::Expr) -> Checked<ir::Expr> {
-        let value = self.expr(e)?;
+        let value = self.value(e)?;
         self.truth(value)
     }
 

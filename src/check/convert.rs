@@ -34,8 +34,9 @@ impl Checker<'_, '_> {
                 Some(number) if value.literal => {
                     in_range(number, *int).then(|| build::cast(value.expr, to.clone()))
                 }
-                _ => {
-                    if !value.shape().fits(to) {
+                number => {
+                    let kept = number.is_some_and(|n| in_range(n, *int)) || value.shape().fits(to);
+                    if !kept {
                         self.warn_lossy(&from, to, value.expr.span);
                     }
                     Some(build::cast(value.expr, to.clone()))

@@ -132,14 +132,7 @@ impl Checker<'_, '_> {
 
     fn record(&mut self, fields: &[(String, ast::Expr)], span: Span) -> Checked<Value> {
         let mut parts = vec![];
-        for (n, (name, e)) in fields.iter().enumerate() {
-            if fields.iter().take(n).any(|(other, _)| other == name) {
-                self.report(Diagnostic::error(
-                    "duplicate-field",
-                    e.span,
-                    format!("The record already has a field named '{name}'"),
-                ));
-            }
+        for (name, e) in fields {
             parts.push((name.clone(), self.value(e)));
         }
         let parts = parts

@@ -56,6 +56,7 @@ impl Checker<'_, '_> {
         let result = self.value(key).and_then(|value| self.convert_key(id, value, key.span));
         if result.as_ref().is_err_and(|stop| *stop == Stop::Reported) {
             self.env.poison_key(id);
+            self.env.poison_value(id);
         }
         result
     }
@@ -95,7 +96,10 @@ impl Checker<'_, '_> {
             _ => 1,
         };
         if count(ty) != count(&mismatch.have) {
-            error = error.help(format!("give it {} keys everywhere", count(&mismatch.have)));
+            error = error.help(match count(&mismatch.have) {
+                1 => "give it one key everywhere".to_owned(),
+                n => format!("give it {n} keys everywhere"),
+            });
         }
         self.fail(error)
     }

@@ -18,6 +18,8 @@ pub struct Current {
     pub instance: usize,
     pub group: Option<Rc<Group>>,
     scopes: Vec<HashMap<String, Local>>,
+    /// Variables of blocks that have ended, and where they were declared.
+    ended: HashMap<String, Span>,
     variables: Vec<Declared>,
     /// How many loops we are in.
     pub loops: u32,
@@ -60,7 +62,8 @@ impl Checker<'_, '_> {
     pub fn scoped<T>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
         self.probe.scopes.push(HashMap::new());
         let result = inside(self);
-        self.probe.scopes.pop();
+        let ended = self.probe.scopes.pop().unwrap_or_default();
+        self.probe.ended.extend(ended.into_iter().map(|(name, local)| (name, local.key.1)));
         result
     }
 
@@ -121,11 +124,13 @@ impl Checker<'_, '_> {
                     span,
                     format!("Undefined or undeclared variable: ${name}"),
                 );
-                error = match super::expr::similar(&format!("${name}"), names) {
-                    Some(names) => error.help(names),
-                    None => error.help(format!(
-                        "a variable is known from its first assignment to the end of that block: write \"let ${name};\" before the block to use it after"
-                    )),
+                let wider = format!("to use it after that block, write \"let ${name};\" before the block");
+                error = match (self.probe.ended.get(name), super::expr::similar(&format!("${name}"), names)) {
+                    (Some(first), _) => {
+                        error.label(*first, "assigned here, in a block that has ended").help(wider)
+                    }
+                    (None, Some(names)) => error.help(names),
+                    (None, None) => error.help(format!("assign to it first: ${name} = …")),
                 };
                 self.fail(error)
             }
