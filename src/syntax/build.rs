@@ -243,10 +243,10 @@ impl<'s> Builder<'s> {
         self.stmt(span, [], || StmtKind::Continue)
     }
 
-    /// `if (a = 1)` parses, as a record of one field.
+    /// `if (a = 1)` parses, as a record.
     fn condition(&mut self, condition: &Expr) {
         if let ExprKind::Record(fields) = &condition.kind
-            && let [(name, _)] = fields.as_slice()
+            && let Some((name, _)) = fields.first()
         {
             let name = name.clone();
             self.error("assignment-in-condition", condition.span, "`=` does not compare")

@@ -162,6 +162,11 @@ impl<'s> Mistake<'_, 's> {
                 _ => {}
             }
         }
+        if found == Token::DotDot && after == Some(Token::Dot) && self.touches(self.at + 1) {
+            let span = self.here().to(self.span_of(self.at + 1));
+            let error = self.error(span, "`...` stands for code that was left out");
+            return Some((error.help("write what belongs there"), Repair::Cut));
+        }
         if !self.touches(self.at) {
             return None;
         }

@@ -146,7 +146,7 @@ impl<'s> Reader<'s> {
             match (first, self.word()) {
                 ('#', _) => self.directive(),
                 (_, "struct" | "union" | "enum" | "typedef") => self.type_definition(),
-                (_, "config") if self.follows("config", '=') => self.config(),
+                (_, "config") if self.follows("config", '=') || self.follows("config", '{') => self.config(),
                 (_, word @ ("macro" | "fn")) if self.names(word) => self.unsupported_block(word),
                 (_, "import") if self.follows("import", '"') => self.unsupported_line("imports"),
                 (_, "let") => self.unsupported_line("a map's declaration"),
@@ -308,8 +308,14 @@ impl<'s> Reader<'s> {
         let name = self.span(start, start + "config".len());
         self.at = name.end as usize;
         self.layout();
-        self.at += 1;
-        self.layout();
+        if self.rest().starts_with('=') {
+            self.at += 1;
+            self.layout();
+        } else {
+            self.error("syntax", name, "expected `=` after `config`")
+                .help
+                .push("write `config = { name = value; … }`".into());
+        }
         if !self.rest().starts_with('{') {
             let span = self.span(self.at, self.at);
             self.error("syntax", span, "expected `{` after `config =`")
