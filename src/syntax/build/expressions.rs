@@ -34,14 +34,6 @@ impl Builder<'_> {
     }
 
     pub fn unary(&mut self, l: usize, r: usize, op: UnaryOp, operand: DeepExpr) -> DeepExpr {
-        let place =
-            matches!(operand.node.kind, ExprKind::Variable(_) | ExprKind::Map { .. } | ExprKind::Error);
-        if op == UnaryOp::AddressOf && !place {
-            self.error("no-address", operand.node.span, "only variables and maps have an address")
-                .help
-                .push("assign the value to a variable, `$x`, and take `&$x`".into());
-            return self.error_expr(l, r);
-        }
         self.expr(l, r, [operand.depth], || ExprKind::Unary { op, operand: Box::new(operand.node) })
     }
 
