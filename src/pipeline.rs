@@ -74,17 +74,24 @@ impl Session {
         let kernel = kernel(options);
         let target = options.run.pid.map(Process::find).transpose()?;
         let (script, config) = self.parse(program, options)?;
-        // Whoever only looks at how a script compiles need not be able to run it.
-        let complaint = kernel.capabilities().complaint(kernel.version());
-        let looking = options.stages.before_loading() && !options.stages.loading();
-        if let (Some(complaint), false) = (&complaint, looking) {
-            return Err(complaint.clone().into());
-        }
         let mut child = options.child.as_deref().map(Child::spawn).transpose()?;
-        let image = self.compile(&script, options, &config, &kernel, child.as_ref())?;
-        if complaint.is_some() {
-            return Ok(0);
+        let image = self.compile(&script, options, &config, &kernel, child.as_ref());
+        if let Some(complaint) = kernel.capabilities().complaint(kernel.version()) {
+            // What is wrong with a script is worth knowing even for who cannot run it, and whoever only looks at
+            // how it compiles need not be able to.
+            let looking = options.stages.before_loading() && !options.stages.loading();
+            return match image {
+                Ok(_) if looking => Ok(0),
+                Ok(_) => Err(complaint.into()),
+                Err(mut problems) => {
+                    if problems.iter().any(|p| p.code == probes::NO_TRACEFS) {
+                        problems.push(complaint);
+                    }
+                    Err(problems)
+                }
+            };
         }
+        let image = image?;
         let job = Job {
             image: &image,
             options: &options.run,

@@ -37,6 +37,9 @@ use crate::syntax::ast::AttachPoint;
 use crate::types::Space;
 use crate::types::store::Types;
 
+/// The code of a message about tracefs that cannot be read.
+pub const NO_TRACEFS: &str = "no-tracefs";
+
 /// What an attach point is resolved against.
 pub struct Host<'a> {
     pub kernel: &'a Kernel,

@@ -26,11 +26,12 @@ fn category_and_event(point: &AttachPoint) -> Result<(&str, &str), Diagnostic> {
 }
 
 fn open(kernel: &Kernel, span: Span) -> Result<&Tracefs, Diagnostic> {
-    kernel.tracefs().map_err(|e| Diagnostic::error("no-tracefs", span, e.to_string()).help(e.help()))
+    kernel.tracefs().map_err(|e| Diagnostic::error(super::NO_TRACEFS, span, e.to_string()).help(e.help()))
 }
 
 fn unreadable(file: &str, span: Span, error: &std::io::Error) -> Diagnostic {
-    let problem = Diagnostic::error("no-tracefs", span, format!("cannot read {file} in tracefs: {error}"));
+    let problem =
+        Diagnostic::error(super::NO_TRACEFS, span, format!("cannot read {file} in tracefs: {error}"));
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => problem.help("only root may read it: run as root"),
         _ => problem,

@@ -16,7 +16,8 @@ use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring};
 use crate::kernel::Feature;
 
-/// Per-CPU maps larger than this are not allocated in advance where the kernel can do without.
+/// Maps larger than this are not allocated in advance where the kernel can do without. Smaller ones are: memory that
+/// is taken while a probe fires may not be at hand, and then a key gets lost.
 const PREALLOCATE: u64 = 16 << 20;
 const SMALL_RING: u64 = 256 << 10;
 const LARGEST_RING: u64 = 16 << 20;
@@ -164,13 +165,20 @@ fn size_map(job: &Job<'_>, map: &mut OpenMapMut<'_>) -> libbpf_rs::Result<()> {
         return map.set_max_entries(size);
     }
     let Some(own) = manifest.maps.iter().find(|own| own.symbol == name) else { return Ok(()) };
-    let bytes =
-        u64::from(map.value_size()) * u64::from(job.kernel.possible_cpus()) * u64::from(own.max_entries);
-    if own.kind == MapKind::PerCpuHash && bytes > PREALLOCATE && job.kernel.has(Feature::MapAlloc) {
-        map.set_map_flags(map.map_flags() | libbpf_sys::BPF_F_NO_PREALLOC)?;
-    }
-    Ok(())
+    let cpus = match own.kind {
+        MapKind::PerCpuHash => job.kernel.possible_cpus(),
+        MapKind::Hash => 1,
+        // The kernel has all of these in advance.
+        _ => return Ok(()),
+    };
+    let entry = u64::from(map.value_size()) * u64::from(cpus) + u64::from(map.key_size()) + HASH_ELEMENT;
+    let on_demand = entry * u64::from(own.max_entries) > PREALLOCATE && job.kernel.has(Feature::MapAlloc);
+    let others = map.map_flags() & !libbpf_sys::BPF_F_NO_PREALLOC;
+    map.set_map_flags(if on_demand { others | libbpf_sys::BPF_F_NO_PREALLOC } else { others })
 }
+
+/// What the kernel adds to an entry of a hash (`struct htab_elem`).
+const HASH_ELEMENT: u64 = 48;
 
 /// The size of the ring buffer in bytes: a power of two and a multiple of the page size, as the kernel wants it.
 fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64) -> u32 {

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::Job;
 use super::load::Loaded;
+use super::{Job, tell};
 use crate::diagnostics::Diagnostic;
 use crate::image::Counter;
 use crate::output::Output;
@@ -65,16 +65,25 @@ impl Losses {
         }
         for (n, map) in job.image.manifest.maps.iter().enumerate() {
             let lost = refused(loaded, n);
-            if lost > 0 {
-                let (name, keys) = (&map.name, map.max_entries);
-                let message = format!("the map {name} was full at {keys} keys: {}", updates(lost));
-                let first = !said.get(n).copied().unwrap_or(false);
-                (job.report)(&if first {
-                    full(message)
-                } else {
-                    Diagnostic::warning("map-full", None, message)
-                });
+            if lost == 0 {
+                continue;
             }
+            let (name, keys) = (&map.name, map.max_entries);
+            let first = !said.get(n).copied().unwrap_or(false);
+            (job.report)(&match (is_full(job, loaded, n), first) {
+                (true, true) => full(format!("the map {name} was full at {keys} keys: {}", updates(lost))),
+                (true, false) => Diagnostic::warning(
+                    "map-full",
+                    None,
+                    format!("the map {name} was full at {keys} keys: {}", updates(lost)),
+                ),
+                (false, _) => Diagnostic::warning(
+                    "map-refused",
+                    None,
+                    format!("the map {name}: {}", updates(lost)),
+                )
+                .note("the kernel could not take a new key at that moment, or the map was full for a while"),
+            });
         }
         self.missed(job, loaded);
         Ok(())
@@ -92,18 +101,28 @@ impl Losses {
             let message = format!("{stacks} stacks could not be kept: there were too many different ones");
             (job.report)(&Diagnostic::warning("lost-stacks", None, message));
         }
-        for program in loaded.object.progs() {
-            let missed = missed(&program);
-            let own = job.image.manifest.programs.iter().find(|own| program.name() == own.name.as_str());
-            if let (true, Some(own)) = (missed > 0, own) {
-                let message = format!(
-                    "{} of this probe missed: it fired while the kernel was running another program on that CPU",
-                    hits(missed)
-                );
-                (job.report)(&Diagnostic::warning("missed-hits", own.span, message));
-            }
+        let missed: Vec<(u64, &str)> = loaded
+            .object
+            .progs()
+            .filter_map(|program| {
+                let programs = &job.image.manifest.programs;
+                let own = programs.iter().find(|own| program.name() == own.name.as_str())?;
+                Some((missed(&program), own.attach.first()?.name.as_str()))
+            })
+            .filter(|(count, _)| *count > 0)
+            .collect();
+        if !missed.is_empty() {
+            // Not a warning: where interrupts are traced, some are always missed.
+            tell(&missed_line(&missed));
         }
     }
+}
+
+/// The kernel runs no tracing program while another one runs on the same CPU.
+fn missed_line(missed: &[(u64, &str)]) -> String {
+    let all = hits(missed.iter().map(|(count, _)| count).sum());
+    let each: Vec<String> = missed.iter().map(|(count, name)| format!("{count} of {name}")).collect();
+    format!("Missed {all} that came while a BPF program ran on the same CPU: {}\n", each.join(", "))
 }
 
 fn full(message: String) -> Diagnostic {
@@ -117,7 +136,15 @@ fn updates(n: u64) -> String {
 }
 
 fn hits(n: u64) -> String {
-    if n == 1 { "1 hit was".into() } else { format!("{n} hits were") }
+    if n == 1 { "1 hit".into() } else { format!("{n} hits") }
+}
+
+/// Whether a map has as many keys as it can have.
+fn is_full(job: &Job<'_>, loaded: &Loaded, map: usize) -> bool {
+    let (Some(what), Some(map)) = (job.image.manifest.maps.get(map), loaded.maps.get(map)) else {
+        return false;
+    };
+    map.count().is_ok_and(|count| count >= what.max_entries as usize)
 }
 
 /// How many updates a map has refused.
@@ -138,4 +165,17 @@ fn count(loaded: &Loaded, index: u32) -> u64 {
         }
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missed_hits_are_said_in_one_line() {
+        assert_eq!(
+            missed_line(&[(1, "kprobe:f"), (2, "profile:hz:99")]),
+            "Missed 3 hits that came while a BPF program ran on the same CPU: 1 of kprobe:f, 2 of profile:hz:99\n"
+        );
+    }
 }

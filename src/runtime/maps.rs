@@ -73,6 +73,11 @@ impl Map {
         Ok(entries)
     }
 
+    /// How many keys there are.
+    pub fn count(&self) -> io::Result<usize> {
+        Ok(self.keys()?.len())
+    }
+
     /// One value; zeros if the key is not there.
     pub fn value(&self, map: &image::Map, key: &[u8]) -> io::Result<Vec<u8>> {
         let values = match map.key {
