@@ -193,8 +193,8 @@ pub enum ExprKind {
     },
     /// A number that the loader puts in place: see [`crate::image::Global`].
     Global(crate::image::Global),
-    /// A string read from an address up to its NUL, at most `len` bytes where given (never more than the type
-    /// holds); "" if it cannot be read.
+    /// A string read from an address up to its NUL, at most `len` bytes with the NUL where given (never more than the
+    /// type holds); "" if it cannot be read.
     ReadString {
         address: Box<Expr>,
         len: Option<Box<Expr>>,

@@ -89,7 +89,7 @@ fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                     .help("max_strlen sets how long strings may be"),
                 );
             }
-            (n.saturating_add(1).min(longest), None)
+            (n.clamp(1, longest), None)
         }
         Some(Length::Runtime(len)) => (longest, Some(Box::new(len))),
         None => (longest, None),

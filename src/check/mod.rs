@@ -95,7 +95,10 @@ pub fn check_with(
             break probes;
         }
     };
-    checker.check_maps();
+    // What is missing may be what an error is about.
+    if !diagnostics.has_errors() && !checker.pass.diagnostics.has_errors() {
+        checker.check_maps();
+    }
     if let Some(span) = checker.pass.unresolved
         && !checker.pass.diagnostics.has_errors()
     {

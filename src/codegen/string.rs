@@ -54,11 +54,11 @@ impl<'g, 'c> Gen<'g, 'c> {
         if padding == Padding::Zero || (to.on_stack && len.is_some()) {
             self.zero(to, size)?;
         }
-        // The helper's size counts the NUL.
         let size = match len {
             Some(len) => {
-                let len = ll.bound(len, u64::from(size.saturating_sub(1)))?;
-                ll.builder.build_int_add(len, ll.imm(1), "")?
+                // Of no bytes at all, the helper writes none.
+                ll.store(to.ptr, ll.imm(0), 1, 1)?;
+                ll.bound(len, u64::from(size))?
             }
             None => ll.imm(u64::from(size)),
         };
