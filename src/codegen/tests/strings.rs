@@ -241,7 +241,8 @@ fn a_string_that_cannot_be_read_is_empty() {
         let end = bytes.iter().position(|b| *b == 0).unwrap();
         String::from_utf8(bytes[..end].to_vec()).unwrap()
     };
-    for (len, expected) in [(4, "abc"), (0, ""), (1, ""), (7, "abcdef"), (8, "abcdef"), (u64::MAX, "abcdef")] {
+    for (len, expected) in [(4, "abc"), (0, ""), (1, ""), (7, "abcdef"), (8, "abcdef"), (u64::MAX, "abcdef")]
+    {
         loaded.run(&[c"abcdef".as_ptr() as u64, len]);
         assert_eq!(text(&loaded), expected);
         assert_eq!(loaded.number(results, 0), Some(i64::from(expected.is_empty())));
