@@ -15,7 +15,7 @@ pub const TABLE: &[Builtin] = &[
         "The string at an address, up to its NUL",
         string,
     )
-    .doc("At most `length` bytes of it, and never more than `max_strlen`."),
+    .doc("At most `length` bytes with its NUL, so one character less; and never more than `max_strlen`."),
     Builtin::function(
         "buf",
         &[required("data", Kind::Any), optional("length", Kind::Int)],
@@ -78,7 +78,7 @@ fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let longest = longest(call);
     let (size, len) = match limit {
         Some(Length::Constant(n)) => {
-            if n >= longest {
+            if n > longest {
                 let span = call.arg_span(1);
                 call.check.report(
                     Diagnostic::warning(

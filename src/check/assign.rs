@@ -194,7 +194,7 @@ impl Checker<'_, '_> {
     fn map_assignment(&mut self, map: MapId, value: Value, span: Span) -> Checked<ir::Expr> {
         let shape = value.shape();
         let name = self.map_name(map);
-        if matches!(shape.ty, Type::Void | Type::Timestamp) {
+        if shape.ty == Type::Void {
             let found = self.spell(&shape.ty);
             return self.error("no-value", span, format!("Value '{found}' cannot be assigned to a map."));
         }

@@ -31,7 +31,7 @@ impl Checker<'_, '_> {
         for stmt in statements {
             if let Some(by) = left.take() {
                 self.report(
-                    Diagnostic::warning("unreachable-code", stmt.span, "This is never reached")
+                    Diagnostic::warning("unreachable-code", stmt.span, "Unreachable statement")
                         .label(by, "the block is left here"),
                 );
             }
@@ -39,8 +39,7 @@ impl Checker<'_, '_> {
             if self.statement(stmt, out) == Err(Stop::Unresolved) {
                 self.pass.unresolved.get_or_insert(stmt.span);
             }
-            if matches!(stmt.kind, ast::StmtKind::Return(_) | ast::StmtKind::Break | ast::StmtKind::Continue)
-            {
+            if leaves(&stmt.kind) {
                 left = Some(stmt.span);
             }
         }
@@ -347,6 +346,15 @@ impl Checker<'_, '_> {
                 self.fail(error)
             }
         }
+    }
+}
+
+/// Whether nothing after this statement is run.
+fn leaves(stmt: &ast::StmtKind) -> bool {
+    match stmt {
+        ast::StmtKind::Return(_) | ast::StmtKind::Break | ast::StmtKind::Continue => true,
+        ast::StmtKind::Expr(e) => matches!(&e.kind, ExprKind::Call { name, .. } if name == "exit"),
+        _ => false,
     }
 }
 

@@ -251,7 +251,11 @@ impl Checker<'_, '_> {
             };
             return Ok(Value::new(expr));
         }
+        if let Some(number) = builtins::constants::constant(name) {
+            return self.folded(Some(i128::from(number)), span);
+        }
         let known = builtins::all().filter(|b| b.bare).flat_map(|b| b.names());
+        let known = known.chain(builtins::constants::names());
         let mut error =
             Diagnostic::error("unknown-identifier", span, format!("Unknown identifier: '{name}'"));
         error = match similar(name, known) {

@@ -63,10 +63,6 @@ impl Checker<'_, '_> {
 
     fn convert_key(&mut self, id: MapId, value: Value, span: Span) -> Checked<ir::Expr> {
         let shape = value.shape();
-        if let Type::Timestamp | Type::CgroupPath = shape.ty {
-            let found = self.spell(&shape.ty);
-            return self.error("map-key-type", span, format!("Value '{found}' cannot be used as a map key."));
-        }
         self.host.types.close(&shape.ty);
         if let Err(mismatch) = self.env.widen_key(id, &shape, span) {
             return self.key_mismatch(id, &shape.ty, mismatch, span);

@@ -3,6 +3,7 @@
 use super::shape::{self, Flex, Value, integral};
 use super::{Checked, Checker, build};
 use crate::diagnostics::{Diagnostic, Span};
+use crate::image::EventKind;
 use crate::ir::{self, Binary, ExprKind, Unary};
 use crate::syntax::ast::{BinaryOp, UnaryOp};
 use crate::types::{Int, Space, Type};
@@ -46,7 +47,30 @@ impl Checker<'_, '_> {
         };
         let ty = arithmetic_type(op, &left, &right);
         let (left, right) = (build::cast(left.expr, ty.clone()), build::cast(right.expr, ty));
-        Ok(Value { space, ..operation(op, left, right, span) })
+        let value = match op {
+            BinaryOp::Div | BinaryOp::Mod if !matches!(right.kind, ExprKind::Const(1..)) => {
+                self.guarded_division(op, left, right, span)
+            }
+            _ => operation(op, left, right, span),
+        };
+        Ok(Value { space, ..value })
+    }
+
+    /// A division by what may be zero: then the result is 1, and the user is told.
+    fn guarded_division(&mut self, op: BinaryOp, left: ir::Expr, right: ir::Expr, span: Span) -> Value {
+        let ty = left.ty.clone();
+        let ((set_left, left), (set_right, right)) = (self.keep(left), self.keep(right));
+        let message = "Divide or modulo by 0 detected: 1 is used as the result".to_owned();
+        let warning = self.emit(EventKind::Warning { message }, vec![], span);
+        let one = Box::new(build::constant(1, ty.clone(), span));
+        let instead = ExprKind::Block { body: vec![warning], value: one };
+        let choice = ExprKind::Select {
+            condition: Box::new(build::cast(right.clone(), Type::Bool)),
+            then: Box::new(operation(op, left, right, span).expr),
+            otherwise: Box::new(build::expr(instead, ty.clone(), span)),
+        };
+        let choice = build::expr(choice, ty, span);
+        Value::new(super::convert::after(vec![set_left, set_right], choice))
     }
 
     fn compare_numbers(&mut self, op: BinaryOp, left: Value, right: Value, span: Span) -> Checked<Value> {
