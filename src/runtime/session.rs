@@ -141,7 +141,8 @@ impl<'a> Session<'a> {
             self.poll(child.map(|child| &*child))?;
         }
         self.signals.next_is_final();
-        drop(attached);
+        // Nobody should have to wait for detaching to see what was found.
+        let attached = Some(attached).filter(|_| self.loaded.stop(&self.job.image.manifest));
         self.drain_to_the_end()?;
         self.run_all(&Target::End)?;
         // What `END` prints is printed even if it was `exit()` that brought us here.
@@ -154,6 +155,7 @@ impl<'a> Session<'a> {
             self.actions.print_all()?;
         }
         self.actions.output.finish()?;
+        drop(attached);
         Ok(())
     }
 
