@@ -32,7 +32,7 @@ pub fn attach(kernel: &Kernel, program: &ProgramMut<'_>, attach: &Attach) -> Res
     links(kernel, program, &attach.what).map(|links| Attachment { links }).map_err(|why| match why {
         Refusal::Os(errno) => refused(kernel, attach, errno),
         Refusal::Words(message) => AttachError {
-            message: format!("cannot attach to {}: {message}", attach.name),
+            message: format!("Unable to attach probe: {}: {message}", attach.name),
             help: None,
             missing: false,
         },

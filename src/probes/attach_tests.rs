@@ -169,7 +169,7 @@ fn a_tracepoint_fires() {
     assert!(hits > 0);
     let nothing = Target::Tracepoint { category: "syscalls".into(), event: "nothing".into(), name_id: 0 };
     let error = attach_only("tp", nothing).unwrap_err();
-    assert_eq!(error.message, "cannot attach to test: there is no such event");
+    assert_eq!(error.message, "Unable to attach probe: test: there is no such event");
     assert!(error.missing);
 }
 
@@ -244,7 +244,7 @@ fn many_user_probes_share_a_link() {
         name_ids: vec![],
     };
     let error = attach_only("uprobe.multi", gone).unwrap_err();
-    assert_eq!(error.message, "cannot attach to test: /no/such/file does not exist any more");
+    assert_eq!(error.message, "Unable to attach probe: test: /no/such/file does not exist any more");
     assert!(error.missing);
 }
 
@@ -257,7 +257,7 @@ fn a_raw_tracepoint_fires() {
     let (hits, _) = hits("raw_tp", what("sys_enter"), || drop(File::open("/dev/null"))).unwrap();
     assert!(hits > 0);
     let error = attach_only("raw_tp", what("nothing")).unwrap_err();
-    assert_eq!(error.message, "cannot attach to test: there is no such event");
+    assert_eq!(error.message, "Unable to attach probe: test: there is no such event");
     assert!(error.missing);
 }
 

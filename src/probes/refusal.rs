@@ -11,7 +11,7 @@ pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachErr
         _ => reason(&attach.what, errno),
     };
     AttachError {
-        message: format!("cannot attach to {}: {why}", attach.name),
+        message: format!("Unable to attach probe: {}: {why}", attach.name),
         help,
         missing: matches!(errno, libc::ENOENT | libc::ESRCH),
     }
