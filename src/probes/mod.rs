@@ -4,6 +4,8 @@
 pub mod arch;
 pub mod attach;
 mod definitions;
+mod detach;
+mod event;
 mod fentry;
 mod functions;
 mod kprobe;

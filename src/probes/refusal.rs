@@ -1,6 +1,7 @@
 //! What it means when the kernel refuses to attach, in words.
 
 use super::attach::AttachError;
+use super::event::SOURCES;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::Kernel;
 
@@ -103,5 +104,5 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
 }
 
 fn has_kprobes() -> bool {
-    std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists()
+    std::path::Path::new(SOURCES).join("kprobe").exists()
 }

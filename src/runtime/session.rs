@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
             self.keep_symbols();
         }
         // With nothing attached, nothing is ever going to happen.
-        if !stopped && !attached.links.is_empty() {
+        if !stopped && !attached.places.is_empty() {
             self.poll(child.map(|child| &*child))?;
         }
         self.signals.next_is_final();
@@ -197,14 +197,14 @@ impl<'a> Session<'a> {
                 tell(&format!("Attaching {}\n", place.name));
             }
             match self.attach(program, place) {
-                Ok(mut new) => {
+                Ok(new) => {
                     attached.count += new.count;
-                    attached.links.append(&mut new.links);
+                    attached.places.append(new.places);
                 }
                 Err(problem) => self.refused(place, problem)?,
             }
         }
-        if wanted > 0 && attached.links.is_empty() && !*stopped {
+        if wanted > 0 && attached.places.is_empty() && !*stopped {
             let problem = Diagnostic::error("attach", None, "none of the probes could be attached");
             return Err(problem.into());
         }
@@ -218,13 +218,13 @@ impl<'a> Session<'a> {
             help: None,
             missing: false,
         })?;
-        let Attachment { links } = attach(self.job.kernel, &handle, place)?;
+        let places = attach(self.job.kernel, &handle, place)?;
         let count = match &place.what {
             Target::KprobeMulti { functions, .. } => functions.len(),
             Target::UprobeMulti { offsets, .. } => offsets.len(),
             _ => 1,
         };
-        Ok(Attached { links, count })
+        Ok(Attached { places, count })
     }
 
     /// A place that cannot be attached is an error, unless the settings say otherwise.
@@ -357,27 +357,9 @@ impl<'a> Session<'a> {
 
 #[derive(Default)]
 struct Attached {
-    links: Vec<libbpf_rs::Link>,
+    places: Attachment,
     /// How many probes those are for the user: a link may be for many functions, or a probe have a link a CPU.
     count: usize,
-}
-
-impl Drop for Attached {
-    /// Closing a link waits until no CPU runs its program; the waits for many links are shared by some threads.
-    fn drop(&mut self) {
-        const A_THREAD: usize = 16;
-        let mut links = std::mem::take(&mut self.links);
-        if links.len() <= A_THREAD {
-            return;
-        }
-        let size = links.len().div_ceil(16).max(A_THREAD);
-        std::thread::scope(|scope| {
-            while !links.is_empty() {
-                let some = links.split_off(links.len().saturating_sub(size));
-                scope.spawn(move || drop(some));
-            }
-        });
-    }
 }
 
 fn runs_last_attached_first(what: &Target) -> bool {

@@ -1,0 +1,110 @@
+//! Events of `perf_event_open(2)`, which single probes hang on.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use libbpf_rs::ProgramMut;
+
+use super::attach::Refusal;
+use crate::image::Sample;
+
+/// What the system call is asked for.
+#[derive(Default)]
+pub(super) struct PerfEvent {
+    /// The event source: one of `enum perf_type_id`, or what a directory of [`SOURCES`] says.
+    pub kind: u32,
+    pub config: u64,
+    /// A function's name or a file's path, where the source wants one.
+    pub name: Option<CString>,
+    /// The offset into that.
+    pub offset: u64,
+    pub sample: Option<Sample>,
+    pub pid: Option<u32>,
+}
+
+/// Event sources that have no fixed number.
+pub(super) const SOURCES: &str = "/sys/bus/event_source/devices";
+
+impl PerfEvent {
+    /// A probe of the source `kprobe` or `uprobe`: at an offset from a function, or in a file.
+    pub fn probe(source: &str, ret: bool, name: Option<&str>, offset: u64) -> Result<PerfEvent, Refusal> {
+        let read = |file: &str| std::fs::read_to_string(format!("{SOURCES}/{source}/{file}"));
+        let number = |text: &str| text.trim().trim_start_matches("config:").parse::<u32>().ok();
+        let kind = read("type").ok().and_then(|text| number(&text)).ok_or(Refusal::Os(libc::ENOENT))?;
+        // Which bit of `config` makes it a return probe.
+        let bit =
+            if ret { read("format/retprobe").ok().and_then(|text| number(&text)).unwrap_or(0) } else { 0 };
+        let name = name.map(CString::new).transpose().map_err(|_| Refusal::Os(libc::ENOENT))?;
+        Ok(PerfEvent { kind, config: u64::from(ret) << bit, name, offset, ..PerfEvent::default() })
+    }
+
+    /// Opens it on a CPU. One that is limited to a process runs on all of them where `cpu` is `None`.
+    pub fn open(&self, cpu: Option<u32>) -> Result<OwnedFd, Refusal> {
+        let mut attr = libbpf_sys::perf_event_attr {
+            type_: self.kind,
+            size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+            config: self.config,
+            ..Default::default()
+        };
+        attr.__bindgen_anon_3.config1 = self.name.as_ref().map_or(0, |name| name.as_ptr() as u64);
+        attr.__bindgen_anon_4.config2 = self.offset;
+        match self.sample {
+            Some(Sample::Period(period)) => attr.__bindgen_anon_1.sample_period = period,
+            Some(Sample::Frequency(rate)) => {
+                attr.__bindgen_anon_1.sample_freq = rate;
+                attr.set_freq(1);
+            }
+            None => {}
+        }
+        // Threads and children of a process are the process, too. A probe is in the process's memory anyway.
+        attr.set_inherit(u64::from(self.pid.is_some() && self.sample.is_some()));
+        let pid = process(self.pid)?;
+        let cpu = cpu.map_or(Ok(-1), libc::c_int::try_from).map_err(|_| Refusal::Os(libc::ENODEV))?;
+        // SAFETY: the attributes are a valid `perf_event_attr` of the size they state; they and the name that they
+        // point to live through the call.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attr,
+                pid,
+                cpu,
+                -1,
+                libc::c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC),
+            )
+        };
+        owned(fd)
+    }
+}
+
+/// A pid as system calls and libbpf take it: -1 for all.
+pub(super) fn process(pid: Option<u32>) -> Result<libc::pid_t, Refusal> {
+    pid.map_or(Ok(-1), |pid| libc::pid_t::try_from(pid).map_err(|_| Refusal::Os(libc::ESRCH)))
+}
+
+/// A BPF link from a program to an event, with a cookie. The kernel has these since 5.15.
+pub(super) fn link(program: &ProgramMut<'_>, event: &OwnedFd, cookie: u32) -> Result<OwnedFd, Refusal> {
+    let mut options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.perf_event.bpf_cookie = cookie.into();
+    // SAFETY: both descriptors are open, and the options state their own size.
+    let fd = unsafe {
+        libbpf_sys::bpf_link_create(
+            program.as_fd().as_raw_fd(),
+            event.as_raw_fd(),
+            libbpf_sys::BPF_PERF_EVENT,
+            &raw const options,
+        )
+    };
+    owned(fd.into())
+}
+
+/// The descriptor that a system call returned, or its error.
+fn owned(fd: libc::c_long) -> Result<OwnedFd, Refusal> {
+    match libc::c_int::try_from(fd) {
+        // SAFETY: the kernel has just made this descriptor for us, so nothing else owns it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(Refusal::last()),
+    }
+}
