@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use super::Job;
 use super::load::Loaded;
-use super::{Job, signals};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::format::Format;
 use crate::image::{EVENT_HEAD, Event, EventKind, Manifest, MapId, PrintTo, packed};
@@ -307,13 +306,6 @@ impl<'a> Actions<'a> {
             .arg(std::ffi::OsStr::from_bytes(command))
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
-        // SAFETY: what is called there only changes the signal mask.
-        unsafe {
-            shell.pre_exec(|| {
-                signals::give_back();
-                Ok(())
-            });
-        }
         match shell.output() {
             Ok(done) => self.output.text("syscall", &done.stdout),
             Err(e) => self.complain(span, &format!("cannot run a shell: {e}")),

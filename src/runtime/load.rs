@@ -12,7 +12,7 @@ use object::{Object as _, ObjectSymbol as _};
 
 use super::maps::Map;
 use super::ring::page_size;
-use super::signals::monotonic;
+use super::signals::clock;
 use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring};
@@ -172,7 +172,7 @@ fn set_globals(job: &Job<'_>, open: &mut libbpf_rs::OpenObject) -> Result<(), Di
 fn value(job: &Job<'_>, global: Global) -> u64 {
     let child = || job.child.map_or(0, u64::from);
     match global {
-        Global::StartTime => monotonic(libc::CLOCK_MONOTONIC),
+        Global::StartTime => clock(libc::CLOCK_MONOTONIC),
         Global::ChildPid => child(),
         Global::TargetPid => job.options.pid.map_or_else(child, u64::from),
         Global::Cpus => job.kernel.possible_cpus().into(),

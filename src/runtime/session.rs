@@ -31,8 +31,8 @@ const LAST_WRITES: Duration = Duration::from_millis(500);
 /// Runs a program to its end. The result is the exit code.
 pub fn run(job: &Job<'_>, child: Option<&mut Child>) -> Result<u8, Diagnostic> {
     let output = open_output(job)?;
-    let signals =
-        Signals::take().map_err(|e| Diagnostic::error("signals", None, format!("signalfd: {e}")))?;
+    let signals = Signals::take()
+        .map_err(|e| Diagnostic::error("signals", None, format!("signals cannot be caught: {e}")))?;
     let loaded = load(job)?;
     let mut session = Session::new(job, &loaded, &signals, output)?;
     match session.run(child) {
@@ -140,7 +140,6 @@ impl<'a> Session<'a> {
         if !stopped && !attached.places.is_empty() {
             self.poll(child.map(|child| &*child))?;
         }
-        self.signals.next_is_final();
         // Nobody should have to wait for detaching to see what was found.
         let attached = Some(attached).filter(|_| self.loaded.stop(&self.job.image.manifest));
         self.drain_to_the_end()?;

@@ -1,16 +1,20 @@
-//! Signals as events: what asks us to stop arrives on a file descriptor, so no code runs at a bad moment.
+//! Signals as events: what asks us to stop becomes readable on a descriptor, so that we stop at a good moment; who
+//! asks twice does not want to wait for one.
 
 use std::io;
-use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Signals that are taken from here on: SIGINT and SIGTERM, and SIGUSR1, which must not kill a tracer.
+/// SIGINT and SIGTERM are caught from here on, and SIGUSR1, which must not kill a tracer. Programs that we execute
+/// have them as they were: handlers, unlike blocked signals, are not passed on.
 pub struct Signals {
+    /// An event counter.
     fd: OwnedFd,
 }
 
+/// Where the handler reports.
+static EVENTS: AtomicI32 = AtomicI32::new(-1);
 /// When the first signal came, in nanoseconds of the monotonic clock.
 static FIRST: AtomicU64 = AtomicU64::new(0);
 
@@ -19,48 +23,36 @@ static FIRST: AtomicU64 = AtomicU64::new(0);
 const SAME: Duration = Duration::from_millis(250);
 
 impl Signals {
-    /// Blocks the signals and opens their descriptor.
     pub fn take() -> io::Result<Signals> {
-        let set = mask(&[libc::SIGINT, libc::SIGTERM, libc::SIGUSR1]);
-        change(libc::SIG_BLOCK, &set);
-        // SAFETY: the set is initialised; a new descriptor is ours.
-        let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: as above.
-        Ok(Signals { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
-    }
-
-    /// Whether a signal has come that asks us to stop.
-    pub fn stop(&self) -> bool {
-        // SAFETY: all bytes zero is a value of this plain struct.
-        let mut info: libc::signalfd_siginfo = unsafe { zeroed() };
-        let size = size_of_val(&info);
-        loop {
-            // SAFETY: the buffer is as large as said.
-            let got = unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) };
-            if got != size as isize {
-                return false;
-            }
-            if info.ssi_signo != libc::SIGUSR1 as u32 {
-                return true;
-            }
-        }
-    }
-
-    /// From now on, another SIGINT or SIGTERM ends the process at once: the user does not want to wait for our end.
-    pub fn next_is_final(&self) {
-        FIRST.store(now(), Ordering::Relaxed);
-        // SAFETY: the struct is plain, and the handler does only what handlers may.
-        unsafe {
-            let mut action: libc::sigaction = zeroed();
-            action.sa_sigaction = leave as *const () as usize;
-            for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: takes numbers; the new descriptor is ours.
+        let fd = match unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) } {
+            -1 => return Err(io::Error::last_os_error()),
+            // SAFETY: as above.
+            fd => unsafe { OwnedFd::from_raw_fd(fd) },
+        };
+        EVENTS.store(fd.as_raw_fd(), Ordering::Relaxed);
+        for (signal, handler) in [
+            (libc::SIGINT, stop as extern "C" fn(libc::c_int)),
+            (libc::SIGTERM, stop),
+            (libc::SIGUSR1, ignore),
+        ] {
+            // SAFETY: the struct is plain, and the handlers do only what handlers may.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handler as *const () as usize;
+                action.sa_flags = libc::SA_RESTART;
                 libc::sigaction(signal, &action, std::ptr::null_mut());
             }
         }
-        change(libc::SIG_UNBLOCK, &mask(&[libc::SIGINT, libc::SIGTERM]));
+        Ok(Signals { fd })
+    }
+
+    /// Whether a signal that asks us to stop has come since the last call.
+    pub fn stop(&self) -> bool {
+        let mut count = 0u64;
+        // SAFETY: the buffer is as large as said.
+        let got = unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut count).cast(), size_of_val(&count)) };
+        got > 0
     }
 }
 
@@ -70,43 +62,38 @@ impl AsFd for Signals {
     }
 }
 
-/// To be called in a child before it executes something: it takes signals again.
-pub fn give_back() {
-    change(libc::SIG_UNBLOCK, &mask(&[libc::SIGINT, libc::SIGTERM, libc::SIGUSR1]));
-}
-
-extern "C" fn leave(signal: libc::c_int) {
-    if now().saturating_sub(FIRST.load(Ordering::Relaxed)) >= SAME.as_nanos() as u64 {
-        // SAFETY: async-signal-safe.
-        unsafe { libc::_exit(128 + signal) }
+impl Drop for Signals {
+    fn drop(&mut self) {
+        EVENTS.store(-1, Ordering::Relaxed);
     }
 }
 
-fn now() -> u64 {
-    monotonic(libc::CLOCK_MONOTONIC)
+extern "C" fn stop(signal: libc::c_int) {
+    let now = clock(libc::CLOCK_MONOTONIC);
+    match FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {
+            let one = 1u64;
+            // SAFETY: async-signal-safe, and the error number is as it was when the interrupted code goes on.
+            unsafe {
+                let error = *libc::__errno_location();
+                libc::write(EVENTS.load(Ordering::Relaxed), (&raw const one).cast(), size_of_val(&one));
+                *libc::__errno_location() = error;
+            }
+        }
+        // SAFETY: async-signal-safe.
+        Err(first) if now.saturating_sub(first) >= SAME.as_nanos() as u64 => unsafe {
+            libc::_exit(128 + signal)
+        },
+        Err(_) => {}
+    }
 }
 
+extern "C" fn ignore(_: libc::c_int) {}
+
 /// A clock's nanoseconds. Async-signal-safe.
-pub fn monotonic(clock: libc::clockid_t) -> u64 {
+pub fn clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is ours.
     unsafe { libc::clock_gettime(clock, &mut time) };
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
-}
-
-fn mask(signals: &[libc::c_int]) -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: `sigemptyset` initialises the set.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        for signal in signals {
-            libc::sigaddset(set.as_mut_ptr(), *signal);
-        }
-        set.assume_init()
-    }
-}
-
-fn change(how: libc::c_int, set: &libc::sigset_t) {
-    // SAFETY: the set is initialised; the old one is not asked for.
-    unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
 }
