@@ -9,6 +9,8 @@ use crate::types::Type;
 
 /// The most rounds that `unroll` writes out, as in the reference.
 const MAX_UNROLL: i128 = 100;
+/// The most rounds of one `unroll` in others, all of them counted.
+const MAX_UNROLLED: u128 = 10_000;
 
 impl Checker<'_, '_> {
     /// A block as statements; its value, if any, is discarded.
@@ -16,10 +18,10 @@ impl Checker<'_, '_> {
         self.scoped(|this| {
             let mut out = vec![];
             this.statements(&block.statements, &mut out);
-            if let Some(value) = &block.value {
-                if this.discarded(value, &mut out) == Err(Stop::Unresolved) {
-                    this.pass.unresolved.get_or_insert(value.span);
-                }
+            if let Some(value) = &block.value
+                && this.discarded(value, &mut out) == Err(Stop::Unresolved)
+            {
+                this.pass.unresolved.get_or_insert(value.span);
             }
             out
         })
@@ -191,11 +193,27 @@ impl Checker<'_, '_> {
                     }),
             );
         }
-        for _ in 0..rounds {
-            let body = self.block(body);
-            out.push(build::stmt(StmtKind::Block(body), span));
+        let outer = self.probe.unrolled.max(1);
+        self.probe.unrolled = outer.saturating_mul(rounds.unsigned_abs());
+        let within = self.probe.unrolled <= MAX_UNROLLED;
+        if within {
+            for _ in 0..rounds {
+                let body = self.block(body);
+                out.push(build::stmt(StmtKind::Block(body), span));
+            }
         }
-        Ok(())
+        self.probe.unrolled = outer;
+        if within {
+            return Ok(());
+        }
+        self.fail(
+            Diagnostic::error(
+                "unroll-count",
+                span,
+                format!("unroll in unroll: more than {MAX_UNROLLED} rounds in all"),
+            )
+            .help("use \"for ($i : 0..n)\" for the inner one"),
+        )
     }
 
     fn for_range(

@@ -164,15 +164,20 @@ impl Checker<'_, '_> {
         span: Span,
     ) -> Checked<Value> {
         let (condition, otherwise) = (self.value(condition), self.expr(otherwise));
-        let (then, condition) = match then {
-            Some(then) => (self.expr(then)?, condition?),
+        let Some(then) = then else {
             // `x ?: y` is x where that is not zero.
-            None => {
-                let condition = condition?;
-                (condition.clone(), condition)
-            }
+            let value = condition?;
+            let (set, kept) = self.keep(value.expr);
+            let then = Value { expr: kept.clone(), literal: false, ..value };
+            let chosen = self.choose(Value::new(kept), then, otherwise?, span)?;
+            return Ok(Value { expr: super::convert::after(vec![set], chosen.expr), ..chosen });
         };
-        let otherwise = otherwise?;
+        let then = self.expr(then);
+        self.choose(condition?, then?, otherwise?, span)
+    }
+
+    /// One of two values.
+    fn choose(&mut self, condition: Value, then: Value, otherwise: Value, span: Span) -> Checked<Value> {
         let condition = self.truth(condition)?;
         if *then.ty() == Type::Void && *otherwise.ty() == Type::Void {
             let (mut a, mut b) = (vec![], vec![]);
@@ -271,6 +276,16 @@ impl Checker<'_, '_> {
     fn argument(&mut self, name: &str, name_span: Span, span: Span) -> Checked<Value> {
         let args = self.arguments(name_span)?;
         if let Some((_, value)) = args.iter().find(|(n, _)| n == name) {
+            if self.is_common_field(value) {
+                return self.fail(
+                    Diagnostic::error(
+                        "common-field",
+                        span,
+                        "BPF does not support accessing common tracepoint fields",
+                    )
+                    .help("pid, tid and the like are builtins"),
+                );
+            }
             return Ok(Value::new(ir::Expr { span, ..value.clone() }));
         }
         let names: Vec<&str> = args.iter().map(|(n, _)| n.as_str()).collect();
@@ -308,11 +323,19 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// Whether it lies in the head that all tracepoints' records have (`struct trace_entry`), which the kernel lets
+    /// no program read.
+    fn is_common_field(&self, value: &ir::Expr) -> bool {
+        const HEAD: u32 = 8;
+        let ir::ExprKind::Load(place) = &value.kind else { return false };
+        let ir::PlaceKind::Context { offset } = place.kind else { return false };
+        offset < HEAD && self.in_view(|v| Some(v.context)) == Some(ir::Context::Record)
+    }
+
     /// `args` alone: all of them as a record.
     pub fn all_arguments(&mut self, span: Span) -> Checked<Value> {
-        let args = self.arguments(span)?;
-        let parts =
-            args.into_iter().map(|(name, expr)| (name, Value::new(ir::Expr { span, ..expr }))).collect();
+        let args = self.arguments(span)?.into_iter().filter(|(_, expr)| !self.is_common_field(expr));
+        let parts = args.map(|(name, expr)| (name, Value::new(ir::Expr { span, ..expr }))).collect();
         Ok(self.pack_record(parts, span))
     }
 }

@@ -31,7 +31,7 @@ impl Checker<'_, '_> {
     }
 
     /// What is read from memory of that space: pointers found in user memory point to user memory.
-    fn from_space(&self, ty: Type, space: Space) -> Type {
+    fn read_in(&self, ty: Type, space: Space) -> Type {
         match (ty, space) {
             (Type::Ptr { to, .. }, Space::User) => Type::Ptr { to, space: Space::User },
             (Type::Ptr { to, space: Space::Unknown }, Space::Kernel | Space::Bpf) => {
@@ -44,7 +44,7 @@ impl Checker<'_, '_> {
     /// A place's value; arrays of characters are strings.
     fn read(&mut self, mut place: Place) -> Value {
         let space = self.space_of(&place);
-        place.ty = self.from_space(place.ty, space);
+        place.ty = self.read_in(place.ty, space);
         let characters = match &place.ty {
             Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Some(*len),
             _ => None,

@@ -23,6 +23,8 @@ pub struct Current {
     variables: Vec<Declared>,
     /// How many loops we are in.
     pub loops: u32,
+    /// How many times what is checked now is written out.
+    pub unrolled: u128,
     /// In `sizeof` and the like: what is looked at is not run.
     pub unevaluated: u32,
 }
