@@ -320,6 +320,11 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.locate(expr.span);
                 let own = [to.ptr.into(), self.ll.imm(u64::from(size)).into()];
                 args.splice(at..at, own);
+                // Linux 6.0 to 6.3 leaves what is behind the name's end as it was; zeroing two words first is less
+                // than padding.
+                if padding == Padding::Zero && *id == CURRENT_COMM {
+                    self.zero(to, size)?;
+                }
                 let result = self.ll.helper(*id, &args)?;
                 self.check_fill(*id, result, to, size)?;
                 if padding == Padding::Zero && *id != CURRENT_COMM { self.pad(to, &expr.ty) } else { Ok(()) }

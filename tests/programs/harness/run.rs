@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -69,14 +69,13 @@ impl Report {
 struct Scene<'a> {
     setup: &'a Setup,
     directory: &'a Path,
-    bpftrace: PathBuf,
+    bpftrace: &'a Path,
 }
 
 impl<'a> Scene<'a> {
     fn new(case: &Case, setup: &'a Setup, directory: &'a Path) -> std::io::Result<Scene<'a>> {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o777))?;
-        let bpftrace =
-            if case.user.is_some() { setup.bpftrace_for_others(directory)? } else { setup.bpftrace.clone() };
+        let bpftrace = setup.bpftrace_for(case.user.as_deref());
         Ok(Scene { setup, directory, bpftrace })
     }
 
@@ -92,7 +91,7 @@ impl<'a> Scene<'a> {
         let mut command = match &case.shell {
             Some(script) => self.shell(script),
             None => {
-                let mut command = Command::new(&self.bpftrace);
+                let mut command = Command::new(self.bpftrace);
                 command.args(case.options.iter().flatten().map(|option| self.expand(option)));
                 if let Some(program) = &case.program {
                     command.args(["-e", &self.expand(program)]);
@@ -130,7 +129,7 @@ impl<'a> Scene<'a> {
         let path = std::env::var("PATH").unwrap_or_default();
         let own = self.bpftrace.parent().unwrap_or(Path::new("/")).display().to_string();
         command.env("PATH", format!("{own}:{path}")).env("TMP", self.directory).env("LC_ALL", "C");
-        command.env("BPFTRACE", &self.bpftrace).env("WORKLOAD", &self.setup.workload);
+        command.env("BPFTRACE", self.bpftrace).env("WORKLOAD", &self.setup.workload);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let tests_own = name == "BPFTRACE_TEST_BINARY" || name == "BPFTRACE_TEST_TIER";

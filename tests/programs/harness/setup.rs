@@ -14,6 +14,10 @@ pub struct Setup {
     /// The compiled `workload.c`.
     pub workload: PathBuf,
     pub in_vm: bool,
+    /// The binary where any user may run it: the build's directory may be closed to others.
+    for_others: PathBuf,
+    /// Where that is.
+    _directory: tempfile::TempDir,
 }
 
 impl Setup {
@@ -24,7 +28,10 @@ impl Setup {
             return Err(format!("there is no {}", bpftrace.display()));
         }
         let in_vm = env::var("BPFTRACE_TEST_TIER").is_ok_and(|tier| tier == "vm");
-        Ok(Setup { bpftrace, workload: workload()?, in_vm })
+        // Before anything is started: a file that another process has inherited open for writing cannot be run.
+        let (directory, for_others) =
+            copy_for_others(&bpftrace).map_err(|e| format!("cannot copy it: {e}"))?;
+        Ok(Setup { bpftrace, workload: workload()?, in_vm, for_others, _directory: directory })
     }
 
     /// An emulated CPU is several times slower.
@@ -32,13 +39,19 @@ impl Setup {
         Duration::from_secs(if self.in_vm { seconds * 5 } else { seconds })
     }
 
-    /// The binary where any user may run it: the build's directory may be closed to others.
-    pub fn bpftrace_for_others(&self, directory: &Path) -> std::io::Result<PathBuf> {
-        let copy = directory.join("bpftrace");
-        fs::copy(&self.bpftrace, &copy)?;
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
-        Ok(copy)
+    /// The binary for this user, or for whoever runs the tests.
+    pub fn bpftrace_for(&self, user: Option<&str>) -> &Path {
+        if user.is_some() { &self.for_others } else { &self.bpftrace }
     }
+}
+
+fn copy_for_others(bpftrace: &Path) -> std::io::Result<(tempfile::TempDir, PathBuf)> {
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let copy = directory.path().join("bpftrace");
+    fs::copy(bpftrace, &copy)?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    Ok((directory, copy))
 }
 
 /// Compiles `workload.c` unless that was done since it last changed (before the VM was booted, for instance).
