@@ -35,8 +35,6 @@ pub struct Manifest {
     /// The size of a slot of [`SCRATCH`], which has `slots` times the number of CPUs of them; 0 for none.
     pub scratch_size: u32,
     pub scratch_slots: u32,
-    /// Whether programs heed [`STOPPED`].
-    pub stoppable: bool,
 }
 
 /// Names of the maps that the compiler itself makes. All others are the script's.
@@ -48,10 +46,6 @@ pub const SCRATCH: &str = "scratch";
 pub const COUNTERS: &str = "counters";
 /// `stacks_<limit>`: a hash from a stack's 64-bit id to its `limit` frames (`u64` each).
 pub const STACKS_PREFIX: &str = "stacks_";
-
-/// A 64-bit variable in `.bss`: once it is not zero, programs (but for `BEGIN` and `END`) do nothing any more. Only
-/// where there are so many places that detaching takes long.
-pub const STOPPED: &str = "stopped";
 
 /// Places in [`COUNTERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,18 +230,6 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether the kernel waits for all CPUs when this is detached.
-    pub fn detaches_slowly(&self) -> bool {
-        matches!(
-            self,
-            Target::Kprobe { .. }
-                | Target::Fentry { .. }
-                | Target::Tracepoint { .. }
-                | Target::RawTracepoint { .. }
-                | Target::Uprobe { .. }
-        )
-    }
-
     /// Whether the number of the probe name can be given to the kernel when this is attached, so that programs read
     /// it back (`bpf_get_attach_cookie`). A program for the others has one name only.
     pub fn takes_cookie(&self) -> bool {

@@ -78,12 +78,7 @@ struct Settings<'a> {
     report_helper_errors: bool,
     /// Maps that some program gathers in which may interrupt another one.
     nested_maps: BTreeSet<MapId>,
-    /// Whether programs ask if they are to do nothing any more: see [`crate::image::STOPPED`].
-    stoppable: bool,
 }
-
-/// From so many places on, detaching takes longer than anyone wants to wait for the output.
-const STOPPABLE_FROM: usize = 8;
 
 /// The passes that are worth their time: variables to registers, common parts merged, dead blocks gone. The rest of
 /// `default<O2>` costs more than it gains, and makes shapes that the verifier does not see through.
@@ -114,8 +109,6 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
             .filter(|probe| program::Nesting::of(probe) != program::Nesting::Never)
             .flat_map(analysis::gathers)
             .collect(),
-        stoppable: program.probes.iter().flat_map(|p| &p.attach).filter(|a| a.what.detaches_slowly()).count()
-            >= STOPPABLE_FROM,
     };
     let machine = llvm::machine()?;
     let ll = llvm::Llvm::new(context, &machine, options.source);

@@ -46,7 +46,6 @@ pub(super) struct Object<'c> {
     scratch: Option<(GlobalValue<'c>, PointerValue<'c>)>,
     stacks: BTreeMap<u32, PointerValue<'c>>,
     globals: BTreeMap<Global, PointerValue<'c>>,
-    stopped: Option<PointerValue<'c>>,
     bytes: BTreeMap<Vec<u8>, PointerValue<'c>>,
     /// Zeros, as many as the largest value that is inserted empty.
     zeros: Option<GlobalValue<'c>>,
@@ -75,7 +74,6 @@ impl<'c> Object<'c> {
             scratch: None,
             stacks: BTreeMap::new(),
             globals: BTreeMap::new(),
-            stopped: None,
             bytes: BTreeMap::new(),
             zeros: None,
             zeros_size: 0,
@@ -168,19 +166,6 @@ impl<'c> Object<'c> {
         ll.debug.describe(ll.context, variable, global.symbol(), ll.debug.bytes(8)?);
         self.globals.insert(global, variable.as_pointer_value());
         Ok(variable.as_pointer_value())
-    }
-
-    /// What tells programs to do nothing any more: see [`image::STOPPED`].
-    pub(super) fn stopped(&mut self, ll: &Llvm<'c>) -> PointerValue<'c> {
-        *self.stopped.get_or_insert_with(|| {
-            let variable = ll.module.add_global(ll.i64, None, image::STOPPED);
-            variable.set_section(Some(".bss"));
-            variable.set_initializer(&ll.imm(0));
-            if let Ok(bytes) = ll.debug.bytes(8) {
-                ll.debug.describe(ll.context, variable, image::STOPPED, bytes);
-            }
-            variable.as_pointer_value()
-        })
     }
 
     /// Constant bytes in read-only data.
@@ -281,7 +266,6 @@ impl<'c> Object<'c> {
                 0
             },
             scratch_slots: if self.scratch.is_some() { slots_per_cpu } else { 0 },
-            stoppable: self.stopped.is_some(),
         })
     }
 }

@@ -129,9 +129,6 @@ pub(super) fn generate<'c>(
     if g.facts.outlined {
         g.share_frame()?;
     }
-    if settings.stoppable && probe.attach.iter().any(|a| a.what.detaches_slowly()) {
-        g.unless_stopped(exit)?;
-    }
     g.place_variables()?;
     g.statements(&probe.body)?;
     ll.jump(exit)?;
@@ -175,16 +172,6 @@ impl<'g, 'c> Gen<'g, 'c> {
             Space::Unknown => Space::Kernel,
             known => known,
         }
-    }
-
-    /// Goes on only as long as programs are to do anything.
-    fn unless_stopped(&mut self, exit: BasicBlock<'c>) -> Result<()> {
-        let ll = self.ll;
-        let stopped = ll.load_volatile(self.object.stopped(ll), Int::U64)?;
-        let running = ll.block("running")?;
-        ll.branch(ll.is_true(stopped)?, exit, running)?;
-        ll.enter(running);
-        Ok(())
     }
 
     /// Whether the kernel takes only zero as the program's result: see `check_return_code` in its verifier.

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use libbpf_rs::{AsRawLibbpf as _, Object, ObjectBuilder, OpenMapMut, PrintLevel};
+use libbpf_rs::{Object, ObjectBuilder, OpenMapMut, PrintLevel};
 use object::{Object as _, ObjectSymbol as _};
 
 use super::maps::Map;
@@ -34,40 +32,6 @@ pub struct Loaded {
     /// By the number of frames.
     pub stacks: BTreeMap<u32, OwnedFd>,
 }
-
-impl Loaded {
-    /// Makes all programs but those for the end do nothing any more, and waits until none runs; whether that worked.
-    pub fn stop(&self, manifest: &image::Manifest) -> bool {
-        let Some(flag) = manifest.stoppable.then(|| self.variable(image::STOPPED)).flatten() else {
-            return false;
-        };
-        flag.store(1, Ordering::SeqCst);
-        // SAFETY: takes numbers. The command waits for an RCU grace period, which programs do not outlive.
-        if unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) } != 0 {
-            // Some kernels cannot; no program runs that long.
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        true
-    }
-
-    /// The only variable in `.bss`, where libbpf has mapped it.
-    fn variable(&self, name: &str) -> Option<&AtomicU64> {
-        let map = self
-            .object
-            .maps()
-            .find(|map| libbpf_rs::MapCore::name(map).to_string_lossy().ends_with(".bss"))?;
-        let mut size = 0;
-        // SAFETY: the map is loaded; libbpf returns its mapping, which lives as long as the object.
-        let value = unsafe { libbpf_sys::bpf_map__initial_value(map.as_libbpf_object().as_ptr(), &mut size) };
-        let whole = !value.is_null() && size as usize == size_of::<u64>() && value.cast::<u64>().is_aligned();
-        debug_assert!(whole, "{name} is all there is in .bss");
-        // SAFETY: it is mapped, as large and aligned as needed, and programs only read it.
-        whole.then(|| unsafe { &*value.cast::<AtomicU64>() })
-    }
-}
-
-/// `MEMBARRIER_CMD_GLOBAL` of `linux/membarrier.h`.
-const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
 /// Loads an image's object.
 pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {

@@ -140,8 +140,7 @@ impl<'a> Session<'a> {
         if !stopped && !attached.places.is_empty() {
             self.poll(child.map(|child| &*child))?;
         }
-        // Nobody should have to wait for detaching to see what was found.
-        let attached = Some(attached).filter(|_| self.loaded.stop(&self.job.image.manifest));
+        drop(attached);
         self.drain_to_the_end()?;
         self.run_all(&Target::End)?;
         // What `END` prints is printed even if it was `exit()` that brought us here.
@@ -154,7 +153,6 @@ impl<'a> Session<'a> {
             self.actions.print_all()?;
         }
         self.actions.output.finish()?;
-        drop(attached);
         Ok(())
     }
 
