@@ -13,6 +13,7 @@ use inkwell::llvm_sys::core::{
     LLVMContextSetDiagnosticHandler, LLVMDisposeMessage, LLVMGetDiagInfoDescription, LLVMGetDiagInfoSeverity,
 };
 use inkwell::llvm_sys::prelude::LLVMDiagnosticInfoRef;
+use inkwell::llvm_sys::support::LLVMParseCommandLineOptions;
 use inkwell::module::{Linkage, Module};
 use inkwell::targets::{CodeModel, InitializationConfig, RelocMode, Target, TargetMachine, TargetTriple};
 use inkwell::types::{BasicMetadataTypeEnum, IntType, PointerType};
@@ -41,6 +42,7 @@ pub(super) fn machine() -> Result<TargetMachine> {
             info: true,
             machine_code: true,
         });
+        keep_order_of_blocks();
     });
     let triple = TargetTriple::create(if cfg!(target_endian = "big") { "bpfeb" } else { "bpfel" });
     let target = Target::from_triple(&triple).map_err(|e| Error::Llvm(e.to_string()))?;
@@ -54,6 +56,14 @@ pub(super) fn machine() -> Result<TargetMachine> {
             CodeModel::Small,
         )
         .ok_or_else(|| Error::Llvm("the BPF target is missing".into()))
+}
+
+/// Blocks stay in the order in which they were made. LLVM would turn loops round, so that their end falls through to
+/// their head, and before 5.12 the verifier refuses that way back as it is no jump (`check_cfg`).
+fn keep_order_of_blocks() {
+    let args = [c"bpftrace", c"-disable-block-placement", c"-disable-branch-fold"].map(CStr::as_ptr);
+    // SAFETY: three C strings, of which LLVM keeps no pointer, and no other thread uses LLVM yet.
+    unsafe { LLVMParseCommandLineOptions(3, args.as_ptr(), c"".as_ptr()) };
 }
 
 /// What LLVM reported. Its own handler would print it and end the process, and some errors (an instruction that BPF
@@ -347,7 +357,28 @@ impl<'c> Llvm<'c> {
         Ok(())
     }
 
+    /// Goes on at the end of a block. It gets its place in the function when it is first entered, after all code
+    /// that was made before.
     pub(super) fn enter(&self, block: BasicBlock<'c>) {
+        if block.get_first_instruction().is_none()
+            && let Some(last) = block.get_parent().and_then(FunctionValue::get_last_basic_block)
+            && last != block
+        {
+            // Both are in one function, so they can be put in order.
+            let _ = block.move_after(last);
+        }
+        self.builder.position_at_end(block);
+    }
+
+    /// Goes on at the end of a block that has its place.
+    pub(super) fn resume(&self, block: BasicBlock<'c>) {
+        self.builder.position_at_end(block);
+    }
+
+    /// Goes on in a new block, whose place is right after another one.
+    pub(super) fn enter_after(&self, block: BasicBlock<'c>, previous: BasicBlock<'c>) {
+        // Both are in one function, so they can be put in order.
+        let _ = block.move_after(previous);
         self.builder.position_at_end(block);
     }
 

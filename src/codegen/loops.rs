@@ -102,7 +102,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.frame = outer;
         result?;
         ll.builder.build_return(Some(&ll.imm(0)))?;
-        ll.enter(here);
+        ll.resume(here);
         if let Some(location) = location {
             ll.builder.set_current_debug_location(location);
         }

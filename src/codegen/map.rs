@@ -213,7 +213,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.ll.enter(self.ll.context.append_basic_block(callback, "entry"));
                 super::program::locate(self.ll, callback, self.probe.span);
                 self.ll.builder.build_return(Some(&self.ll.imm(0)))?;
-                self.ll.enter(here);
+                self.ll.resume(here);
                 if let Some(location) = location {
                     self.ll.builder.set_current_debug_location(location);
                 }

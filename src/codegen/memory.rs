@@ -169,7 +169,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             ll.builder.position_before(&end);
         }
         ll.store(mem.ptr, ll.imm(0), 8, 8)?;
-        ll.enter(here);
+        ll.resume(here);
         if let Some(location) = location {
             ll.builder.set_current_debug_location(location);
         }
@@ -190,7 +190,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         } else {
             ll.builder.build_alloca(ll.i64.array_type(size / 8), "")?
         };
-        ll.enter(here);
+        ll.resume(here);
         if let Some(location) = location {
             ll.builder.set_current_debug_location(location);
         }

@@ -349,7 +349,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         let area = ll.helper_ptr(id::MAP_LOOKUP, &[map.into(), key.ptr.into()])?;
         let found = ll.block("scratch_found")?;
         ll.branch(ll.is_null(area)?, leave, found)?;
-        ll.enter(found);
+        // The usual way goes straight through.
+        ll.enter_after(found, ll.here()?);
         if nesting != Nesting::Never {
             let busy = if nesting == Nesting::Preemption && self.has(Feature::AtomicFetch) {
                 ll.atomic_swap(area, ll.imm(1))?
@@ -360,15 +361,16 @@ impl<'g, 'c> Gen<'g, 'c> {
             };
             let (missed, free) = (ll.block("busy")?, ll.block("free")?);
             ll.branch(ll.is_true(busy)?, missed, free)?;
+            let here = ll.here()?;
             ll.enter(missed);
             self.bump(Counter::MissedRuns as u32)?;
             ll.jump(leave)?;
-            ll.enter(free);
+            ll.enter_after(free, here);
         }
         let here = ll.here()?;
         ll.enter(leave);
         ll.builder.build_return(Some(&ll.imm(0)))?;
-        ll.enter(here);
+        ll.resume(here);
         Ok((area, nesting != Nesting::Never))
     }
 

@@ -106,6 +106,10 @@ fn two_strings_compare_to_their_ends() {
 #[test]
 fn keys_are_the_same_whatever_was_there_before() {
     for size in [8u32, 16, 64, 200, 1024] {
+        // Before 5.11 a key has 512 bytes at most; this is the nearest to that which can be asked for.
+        if size > 500 && !kernel_has(&[Feature::AtomicFetch]) {
+            return;
+        }
         let mut script = Script::new();
         let ty = Type::Str(size);
         let direct = script.map(MapKind::Hash, Some(ty.clone()), Type::I64);
