@@ -1,6 +1,6 @@
 //! From what the manifest asks for to kernel links.
 
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
 
@@ -32,6 +32,35 @@ impl Attachment {
     pub fn append(&mut self, mut other: Attachment) {
         self.links.append(&mut other.links);
         self.perf.append(&mut other.perf);
+    }
+
+    /// How many hits of kprobes the kernel has missed: it fired in a probe already, or too many calls of the function
+    /// were on their way at once for its return probe. Known since Linux 6.7; 0 before.
+    pub fn missed(&self) -> u64 {
+        let links = self.links.iter().map(AsFd::as_fd).chain(self.perf.iter().map(|p| p.link.as_fd()));
+        links.map(missed_by).sum()
+    }
+}
+
+fn missed_by(link: BorrowedFd<'_>) -> u64 {
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: `info` is a plain struct of integers, `size` is its size, and the kernel writes no more than that. The
+    // fields of the union that are read are those of the link's type; what an older kernel does not write stays zero.
+    unsafe {
+        if libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut size) != 0 {
+            return 0;
+        }
+        match info.type_ {
+            libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => info.__bindgen_anon_1.kprobe_multi.missed,
+            libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => match info.__bindgen_anon_1.perf_event.type_ {
+                libbpf_sys::BPF_PERF_EVENT_KPROBE | libbpf_sys::BPF_PERF_EVENT_KRETPROBE => {
+                    info.__bindgen_anon_1.perf_event.__bindgen_anon_1.kprobe.missed
+                }
+                _ => 0,
+            },
+            _ => 0,
+        }
     }
 }
 

@@ -104,6 +104,7 @@ fn hits(section: &str, what: Target, act: impl Fn()) -> Result<(u64, u64), Attac
         act();
     }
     let before = runs(&program);
+    assert_eq!(attachment.missed(), 0);
     drop(attachment);
     let detached = runs(&program);
     act();

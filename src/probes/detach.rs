@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// So many events are simply closed: their wait is not noticed.
-const FEW: usize = 8;
+const FEW: usize = 2;
 
 /// Closes events that no program is attached to any more. Where there are many, a process of their own stays until
 /// the kernel is done with them, without anything else of this one: no terminal, no pipes, no maps.

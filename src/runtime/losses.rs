@@ -16,6 +16,8 @@ pub struct Losses {
     events: u64,
     /// By map: whether it has been said that it is full.
     full: Vec<bool>,
+    /// Hits that never reached a program.
+    kprobes: u64,
 }
 
 impl Losses {
@@ -89,6 +91,11 @@ impl Losses {
         Ok(())
     }
 
+    /// Notes what kprobes have missed, which their links know while they are attached.
+    pub fn of_kprobes(&mut self, missed: u64) {
+        self.kprobes = missed;
+    }
+
     fn missed(&self, job: &Job<'_>, loaded: &Loaded) {
         let runs = count(loaded, Counter::MissedRuns as u32);
         if runs > 0 {
@@ -111,6 +118,9 @@ impl Losses {
             })
             .filter(|(count, _)| *count > 0)
             .collect();
+        if self.kprobes > 0 {
+            tell(&format!("Missed {} of kprobes that the kernel could not take\n", hits(self.kprobes)));
+        }
         if !missed.is_empty() {
             // Not a warning: where interrupts are traced, some are always missed.
             tell(&missed_line(&missed));

@@ -140,6 +140,7 @@ impl<'a> Session<'a> {
         if !stopped && !attached.places.is_empty() {
             self.poll(child.map(|child| &*child))?;
         }
+        self.losses.of_kprobes(attached.places.missed());
         drop(attached);
         self.drain_to_the_end()?;
         self.run_all(&Target::End)?;
