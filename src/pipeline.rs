@@ -311,7 +311,7 @@ fn host<'a>(
         kernel,
         types,
         config,
-        pid: options.run.pid,
+        pid: options.run.pid.or_else(|| child.map(|child| child.process().pid())),
         command: child.map(|child| child.program().to_owned()),
         unsafe_mode: options.unsafe_mode,
     }

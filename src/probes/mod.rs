@@ -47,7 +47,8 @@ pub struct Host<'a> {
     pub kernel: &'a Kernel,
     pub types: &'a mut Types,
     pub config: &'a Config,
-    /// `-p`. The child of `-c` is not meant: without `-p` everything on the machine is traced.
+    /// `-p`, or the child of `-c`: what the kernel can limit to a process (uprobes, perf events) is. Only `-p` also
+    /// makes the other programs compare pids.
     pub pid: Option<u32>,
     /// The program of `-c`, where one was given.
     pub command: Option<PathBuf>,
