@@ -18,6 +18,8 @@ pub struct Env {
     maps: Vec<MapInfo>,
     by_name: HashMap<String, MapId>,
     variables: HashMap<VariableKey, Slot>,
+    /// Variables that are used after the block that first assigns to them, by program and name, and where.
+    outliving: HashMap<(usize, String), Span>,
     learned: bool,
 }
 
@@ -187,6 +189,16 @@ impl Env {
 
     pub fn poison_variable(&mut self, key: VariableKey) {
         self.variables.entry(key).or_default().poisoned = true;
+    }
+
+    /// A variable is used at a place where the block that assigns to it has ended.
+    pub fn outlives(&mut self, instance: usize, name: &str, used: Span) {
+        self.learned |= self.outliving.insert((instance, name.to_owned()), used).is_none();
+    }
+
+    /// Where a variable is used after its block, if it is.
+    pub fn outliving(&self, instance: usize, name: &str) -> Option<Span> {
+        self.outliving.get(&(instance, name.to_owned())).copied()
     }
 
     /// A variable's type, of those that have one.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::env::VariableKey;
 use super::shape::{Shape, Value};
-use super::{Checked, Checker, build};
+use super::{Checked, Checker, Stop, build};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::ir::{self, VarId};
 use crate::probes::Group;
@@ -18,8 +18,8 @@ pub struct Current {
     pub instance: usize,
     pub group: Option<Rc<Group>>,
     scopes: Vec<HashMap<String, Local>>,
-    /// Variables of blocks that have ended, and where they were declared.
-    ended: HashMap<String, Span>,
+    /// Variables of blocks that have ended.
+    ended: HashMap<String, Local>,
     variables: Vec<Declared>,
     /// How many loops we are in.
     pub loops: u32,
@@ -42,6 +42,8 @@ struct Local {
     id: VarId,
     key: VariableKey,
     assigned: bool,
+    /// Declared by its first assignment alone.
+    implicit: bool,
 }
 
 impl Current {
@@ -65,7 +67,7 @@ impl Checker<'_, '_> {
         self.probe.scopes.push(HashMap::new());
         let result = inside(self);
         let ended = self.probe.scopes.pop().unwrap_or_default();
-        self.probe.ended.extend(ended.into_iter().map(|(name, local)| (name, local.key.1)));
+        self.probe.ended.extend(ended);
         result
     }
 
@@ -88,7 +90,7 @@ impl Checker<'_, '_> {
         }
         let id = self.probe.add(Declared::Script { name: name.to_owned(), key });
         if let Some(scope) = self.probe.scopes.last_mut() {
-            scope.insert(name.to_owned(), Local { id, key, assigned });
+            scope.insert(name.to_owned(), Local { id, key, assigned, implicit: false });
         }
         (id, key)
     }
@@ -99,12 +101,34 @@ impl Checker<'_, '_> {
             local.assigned = true;
             return (local.id, local.key);
         }
-        self.declare(name, span, true)
+        let key = (self.probe.instance, span);
+        let id = self.probe.add(Declared::Script { name: name.to_owned(), key });
+        let used_later = self.env.outliving(self.probe.instance, name);
+        let scope = match used_later {
+            Some(_) => self.probe.scopes.first_mut(),
+            None => self.probe.scopes.last_mut(),
+        };
+        if let Some(scope) = scope {
+            scope.insert(name.to_owned(), Local { id, key, assigned: true, implicit: true });
+        }
+        if let Some(used) = used_later {
+            self.report(
+                Diagnostic::warning(
+                    "variable-scope",
+                    used,
+                    format!("${name} is used after the block that assigns to it"),
+                )
+                .label(span, "assigned here")
+                .help(format!("write \"let ${name};\" before the block to say that this is meant")),
+            );
+        }
+        (id, key)
     }
 
     /// The variable that a name stands for.
     pub fn variable(&mut self, name: &str, span: Span) -> Checked<(VarId, VariableKey)> {
         let unevaluated = self.probe.unevaluated > 0;
+        let outlived = self.probe.ended.get(name).is_some_and(|local| local.implicit);
         match self.probe.find(name) {
             Some(local) => {
                 let (id, key) = (local.id, local.key);
@@ -117,6 +141,11 @@ impl Checker<'_, '_> {
                 }
                 Ok((id, key))
             }
+            // Variables used to live to the end of the probe, and scripts count on it.
+            None if outlived => {
+                self.env.outlives(self.probe.instance, name, span);
+                Err(Stop::Unresolved)
+            }
             None => {
                 let mut names: Vec<String> =
                     self.probe.scopes.iter().flat_map(|s| s.keys().map(|n| format!("${n}"))).collect();
@@ -128,8 +157,8 @@ impl Checker<'_, '_> {
                 );
                 let wider = format!("to use it after that block, write \"let ${name};\" before the block");
                 error = match (self.probe.ended.get(name), super::expr::similar(&format!("${name}"), names)) {
-                    (Some(first), _) => {
-                        error.label(*first, "assigned here, in a block that has ended").help(wider)
+                    (Some(local), _) => {
+                        error.label(local.key.1, "declared here, in a block that has ended").help(wider)
                     }
                     (None, Some(names)) => error.help(names),
                     (None, None) => error.help(format!("assign to it first: ${name} = …")),
