@@ -78,18 +78,19 @@ impl Drop for Attachment {
     }
 }
 
-/// Drops things whose end waits for the kernel, so many at a time that most of them wait together.
+/// Drops things whose end waits for the kernel, in so many threads that most of them wait together: kernels since
+/// 6.16 let them.
 fn close<T: Send>(mut links: Vec<T>) {
-    const A_THREAD: usize = 8;
-    const THREADS: usize = 64;
-    if links.len() <= A_THREAD {
-        return;
-    }
-    let size = links.len().div_ceil(THREADS).max(A_THREAD);
+    const THREADS: usize = 256;
+    let size = links.len().div_ceil(THREADS);
     std::thread::scope(|scope| {
-        while !links.is_empty() {
+        while links.len() > 1 {
             let some = links.split_off(links.len().saturating_sub(size));
-            scope.spawn(move || drop(some));
+            let thread = std::thread::Builder::new().stack_size(1 << 16);
+            // Without another thread, what was to go with it has gone by now.
+            if thread.spawn_scoped(scope, move || drop(some)).is_err() {
+                break;
+            }
         }
     });
 }
