@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
         // What `END` prints is printed even if it was `exit()` that brought us here.
         let code = self.actions.exit.take();
         self.drain_to_the_end()?;
-        self.actions.exit = code.or(self.actions.exit);
+        self.actions.exit = self.actions.exit.or(code);
         self.losses.total(self.job, self.loaded, &mut *self.actions.output)?;
         self.actions.output.end()?;
         if self.job.config.print_maps_on_exit {
