@@ -12,6 +12,8 @@ mod ring;
 mod session;
 mod signals;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 use std::io::Write;
