@@ -78,8 +78,8 @@ impl Drop for Attachment {
     }
 }
 
-/// Drops things whose end waits for the kernel, in so many threads that most of them wait together: kernels since
-/// 6.16 let them.
+/// Drops things whose end waits for the kernel, in so many threads that most of them wait together. Older kernels (6.12
+/// among them) make them wait one after the other.
 fn close<T: Send>(mut links: Vec<T>) {
     const THREADS: usize = 256;
     let size = links.len().div_ceil(THREADS);
