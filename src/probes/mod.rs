@@ -176,19 +176,22 @@ pub fn resolve(
     host: &mut Host<'_>,
     add_name: &mut dyn FnMut(&str) -> u32,
 ) -> (Vec<Group>, Diagnostics) {
-    let (mut groups, mut problems) = (vec![], Diagnostics::default());
+    let (mut groups, mut problems) = (vec![], vec![]);
     for point in points {
         let resolved = find_provider(point).and_then(|p| p.resolve(point, uses, host, add_name));
         match resolved {
             Ok(found) => found.into_iter().for_each(|group| merge(&mut groups, group, uses, host)),
-            Err(problem) => problems.extend(missing(problem, host.config.missing_probes)),
+            Err(problem) => problems.push(problem),
         }
     }
+    let mut reported = Diagnostics::default();
+    let how = host.config.missing_probes;
+    reported.extend(problems.into_iter().filter_map(|problem| missing(problem, how, groups.is_empty())));
     // A constant needs no cookie, which old kernels do not take.
     for group in groups.iter_mut().filter(|g| g.view.name.kind != ir::ExprKind::ProbeName) {
         group.attach.iter_mut().for_each(|attach| attach.what.clear_cookies());
     }
-    (groups, problems)
+    (groups, reported)
 }
 
 fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
@@ -204,18 +207,23 @@ fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnosti
     })
 }
 
-/// What the settings make of an error: nothing but [`point::MISSING`] is ever less than an error.
-fn missing(mut problem: Diagnostic, how: Missing) -> Option<Diagnostic> {
-    if problem.code == point::MISSING {
-        match how {
-            Missing::Ignore => return None,
-            Missing::Warn => {
-                problem.severity = Severity::Warning;
-                problem.message.push_str(" Skipping.");
-                problem.help.clear();
-            }
-            Missing::Error => {}
+/// What the settings make of an error: what is not there may be a warning or nothing. A pattern may match nothing if
+/// the probe is not left without attach points.
+fn missing(mut problem: Diagnostic, how: Missing, alone: bool) -> Option<Diagnostic> {
+    let how = match problem.code {
+        point::MISSING => how,
+        point::NO_MATCH if how == Missing::Error && !alone => Missing::Warn,
+        point::NO_MATCH => how,
+        _ => Missing::Error,
+    };
+    match how {
+        Missing::Ignore => return None,
+        Missing::Warn => {
+            problem.severity = Severity::Warning;
+            problem.message.push_str(" Skipping.");
+            problem.help.clear();
         }
+        Missing::Error => {}
     }
     Some(problem)
 }

@@ -1,11 +1,14 @@
 //! Reading the parts of an attach point, and the messages about them.
 
+use super::pattern::has_wildcard;
 use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::syntax::literal;
 
 /// The code of errors about attach points that do not exist, which `missing_probes` may lower.
 pub(super) const MISSING: &str = "missing-probe";
+/// The code of errors about patterns that match nothing, which is fine as long as another attach point is there.
+pub(super) const NO_MATCH: &str = "no-match";
 
 /// The parts after the provider's name, if there are as many as it takes. `usage` shows how it is written.
 pub(super) fn parts<'a>(
@@ -36,7 +39,8 @@ pub(super) fn number(part: &AttachPart) -> Result<u64, Diagnostic> {
 
 /// What is not there. The wording up to the first note is what tools that wrap bpftrace look for.
 pub(super) fn missing(provider: &str, what: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(MISSING, span, format!("No matches for {provider} {what}."))
+    let code = if has_wildcard(what) { NO_MATCH } else { MISSING };
+    Diagnostic::error(code, span, format!("No matches for {provider} {what}."))
         .help("to go on without it, set missing_probes to \"warn\" or \"ignore\" in the config block")
 }
 

@@ -290,6 +290,12 @@ fn missing_probes_may_be_warnings_or_nothing() {
     assert!(problems[0].message.ends_with("no_such_function. Skipping."), "{}", problems[0].message);
     let (groups, _, problems) = with(Missing::Ignore).resolve(&points, Uses::default());
     assert_eq!((groups.len(), problems.len()), (1, 0));
+    // A pattern may match nothing as long as something is left.
+    let points = ["interval:s:1", "uprobe:/proc/self/exe:no_such_function*"];
+    let (groups, _, problems) = Setup::default().resolve(&points, Uses::default());
+    assert_eq!((groups.len(), problems.len(), problems[0].severity), (1, 1, Severity::Warning));
+    let (_, _, problems) = Setup::default().resolve(&points[1..], Uses::default());
+    assert_eq!(problems[0].severity, Severity::Error);
     // What is written wrong is never ignored.
     assert_eq!(with(Missing::Ignore).resolve(&["interval:x:1"], Uses::default()).2.len(), 1);
 }
