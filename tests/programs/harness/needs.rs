@@ -40,6 +40,8 @@ impl Needs {
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
         add("no_kprobe", !kprobe, "this kernel has kprobes");
+        let pmu = Path::new("/sys/bus/event_source/devices/cpu").exists();
+        add("no_pmu", !pmu, "this machine has hardware counters");
         let uprobe = Path::new("/sys/bus/event_source/devices/uprobe/type").exists();
         add("uprobe", uprobe, "this kernel has no uprobes");
         // BPF trampolines hang on function tracing, and so does this file.
