@@ -21,6 +21,8 @@ use crate::types::Type;
 
 /// How often losses are looked for and processes are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a program may take from `execve` to being mapped; without its mappings its symbols may stay unknown.
+const EXECUTION: Duration = Duration::from_millis(50);
 /// How long records gather where they come thick and fast: being woken for each costs more than reading it.
 const GATHER: Duration = Duration::from_millis(1);
 /// After so many records we see whether we should stop.
@@ -134,7 +136,11 @@ impl<'a> Session<'a> {
         self.announce(&attached)?;
         if let Some(child) = child.as_deref_mut() {
             child.start()?;
-            self.keep_symbols();
+            // The kernel maps the program a moment after `execve` has closed the descriptors by which we know of it.
+            let patience = Instant::now() + EXECUTION;
+            while !self.keep_symbols() && Instant::now() < patience {
+                std::thread::sleep(Duration::from_micros(200));
+            }
         }
         // With nothing attached, nothing is ever going to happen.
         if !stopped && !attached.places.is_empty() {
@@ -344,12 +350,10 @@ impl<'a> Session<'a> {
     }
 
     /// Notes where the libraries of the processes that we know of are, as long as they run.
-    fn keep_symbols(&mut self) {
-        if self.user_symbols {
-            for pid in self.job.child.into_iter().chain(self.job.options.pid) {
-                self.actions.symbols.keep(pid);
-            }
-        }
+    /// Whether all is known that is needed at least: what maps files.
+    fn keep_symbols(&mut self) -> bool {
+        let processes = self.job.child.into_iter().chain(self.job.options.pid);
+        !self.user_symbols || processes.fold(true, |all, pid| self.actions.symbols.keep(pid) && all)
     }
 }
 

@@ -104,10 +104,10 @@ impl Symbols {
 
     /// Remembers a process's mappings as they are now, and opens the files, so that its addresses can be named after
     /// it is gone. Good moments are when the child of `-c` has just executed its program, and when it is about to
-    /// exit.
-    pub fn keep(&mut self, pid: u32) {
+    /// exit. Says whether any file was mapped.
+    pub fn keep(&mut self, pid: u32) -> bool {
         let (process, files) = self.process(pid);
-        process.keep(files);
+        process.keep(files)
     }
 
     fn process(&mut self, pid: u32) -> (&mut Process, &mut Files) {

@@ -91,8 +91,8 @@ impl Process {
         self.kept
     }
 
-    /// Reads the mappings as they are now and opens what they map.
-    pub fn keep(&mut self, files: &mut Files) {
+    /// Reads the mappings as they are now and opens what they map. Says whether there was any file.
+    pub fn keep(&mut self, files: &mut Files) -> bool {
         self.kept = true;
         self.read();
         for mapping in &self.mappings {
@@ -103,6 +103,7 @@ impl Process {
         if self.perf_map.is_none() {
             self.perf_map = PerfMap::of(self.pid);
         }
+        self.mappings.iter().any(|mapping| matches!(mapping.of, Content::File(_)))
     }
 
     fn read(&mut self) {
