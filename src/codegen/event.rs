@@ -67,7 +67,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             g.begin_record(record, event, layout, &sizes, size)?;
             for (arg, offset) in args.iter().zip(&layout.offsets) {
                 let to = g.part(record, EVENT_HEAD + offset)?;
-                g.scoped(|g| g.into(arg, to, Padding::Undefined))?;
+                g.scoped(|g| g.write(arg, to, Padding::Undefined))?;
             }
             Ok(())
         })
@@ -114,7 +114,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         for (arg, offset) in args.iter().zip(&layout.offsets) {
             let place = self.part(record, EVENT_HEAD + offset)?;
             if !is_variable(arg) {
-                self.scoped(|g| g.into(arg, place, Padding::Undefined))?;
+                self.scoped(|g| g.write(arg, place, Padding::Undefined))?;
                 continue;
             }
             let to = Mem { ptr: ll.at_dynamic(record.ptr, at)?, align: 1, on_stack: false };

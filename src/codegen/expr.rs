@@ -1,7 +1,7 @@
 //! Expressions: scalars to registers, everything else into memory.
 //!
 //! A scalar is always 64 bits wide between operations, extended from its type by its own sign. A composite is
-//! written where it is wanted ([`Gen::into`]), so that it is copied no more than needed.
+//! written where it is wanted ([`Gen::write`]), so that it is copied no more than needed.
 
 use inkwell::IntPredicate;
 use inkwell::values::IntValue;
@@ -283,14 +283,14 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::Reinterpret(operand) if !operand.ty.is_scalar() => self.memory(operand),
             _ => {
                 let mem = self.temp(self.size_of(&expr.ty))?;
-                self.into(expr, mem, Padding::Undefined)?;
+                self.write(expr, mem, Padding::Undefined)?;
                 Ok(mem)
             }
         }
     }
 
     /// Writes a value to memory.
-    pub(super) fn into(&mut self, expr: &'g Expr, to: Mem<'c>, padding: Padding) -> Result<()> {
+    pub(super) fn write(&mut self, expr: &'g Expr, to: Mem<'c>, padding: Padding) -> Result<()> {
         if expr.ty.is_scalar() {
             let value = self.scalar(expr)?;
             return self.store(to, &expr.ty, value);
@@ -366,13 +366,13 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let condition = self.truth(condition)?;
                 self.either(
                     condition,
-                    |g| g.scoped(|g| g.into_type(then, &expr.ty, to, padding)),
-                    |g| g.scoped(|g| g.into_type(otherwise, &expr.ty, to, padding)),
+                    |g| g.scoped(|g| g.write_as(then, &expr.ty, to, padding)),
+                    |g| g.scoped(|g| g.write_as(otherwise, &expr.ty, to, padding)),
                 )
             }
             ExprKind::Block { body, value } => {
                 self.statements(body)?;
-                self.into_type(value, &expr.ty, to, padding)
+                self.write_as(value, &expr.ty, to, padding)
             }
             ExprKind::Part { base, offset } => {
                 if let Some(address) = self.part_of_place(base, *offset)? {
@@ -386,7 +386,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.copy_value(to, from, &expr.ty, &expr.ty, padding)
             }
             ExprKind::Element { base, index } => self.element(base, index, to, size),
-            ExprKind::Cast(operand) => self.into_type(operand, &expr.ty, to, padding),
+            ExprKind::Cast(operand) => self.write_as(operand, &expr.ty, to, padding),
             ExprKind::Var(_) | ExprKind::Reinterpret(_) => {
                 let from = self.memory(expr)?;
                 let ty = match expr.kind {
@@ -400,7 +400,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// Writes a value as one of another, larger type of its kind: a string in a place for a longer one.
-    pub(super) fn into_type(
+    pub(super) fn write_as(
         &mut self,
         expr: &'g Expr,
         ty: &Type,
@@ -408,10 +408,10 @@ impl<'g, 'c> Gen<'g, 'c> {
         padding: Padding,
     ) -> Result<()> {
         if expr.ty == *ty || self.size_of(&expr.ty) == self.size_of(ty) {
-            return self.into(expr, to, padding);
+            return self.write(expr, to, padding);
         }
         if self.size_of(&expr.ty) < self.size_of(ty) && matches!(ty, Type::Str(_) | Type::Buf(_)) {
-            self.into(expr, to, padding)?;
+            self.write(expr, to, padding)?;
             if padding == Padding::Zero || to.on_stack {
                 let (from, size) = (self.size_of(&expr.ty), self.size_of(ty));
                 self.zero(self.part(to, from)?, size - from)?;
@@ -480,7 +480,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         for (offset, part) in parts {
             let place = self.part(to, *offset)?;
-            self.scoped(|g| g.into(part, place, padding))?;
+            self.scoped(|g| g.write(part, place, padding))?;
         }
         Ok(())
     }

@@ -73,39 +73,37 @@ impl<'g, 'c> Gen<'g, 'c> {
         body: impl FnOnce(&mut Self, FunctionValue<'c>) -> Result<()>,
     ) -> Result<PointerValue<'c>> {
         let ll = self.ll;
-        let (here, location) = (ll.here()?, ll.builder.get_current_debug_location());
-        let (line, _) = ll.debug.position(span);
-        let name = format!("{}_loop", self.probe.name);
-        let function = ll.add_function(&name, None, params, line)?;
-        let entry = ll.context.append_basic_block(function, "entry");
-        let start = ll.context.append_basic_block(function, "body");
-        ll.enter(entry);
-        super::program::locate(ll, function, span);
-        ll.jump(start)?;
-        ll.enter(start);
-        let shared = pointer_param(function, params.len().saturating_sub(1))?;
-        let load = |offset| -> Result<PointerValue<'c>> {
-            Ok(ll.builder.build_load(ll.ptr, ll.at(shared, offset)?, "")?.into_pointer_value())
-        };
-        let frame = Frame {
-            function,
-            entry,
-            context: load(0)?,
-            scratch: load(8)?,
-            shared: Some(shared),
-            exit: None,
-            loops: vec![Loop::Outlined],
-            zero_key: None,
-        };
-        let outer = std::mem::replace(&mut self.frame, frame);
-        let result = self.scoped(|g| body(g, function));
-        self.frame = outer;
-        result?;
-        ll.builder.build_return(Some(&ll.imm(0)))?;
-        ll.resume(here);
-        if let Some(location) = location {
-            ll.builder.set_current_debug_location(location);
-        }
+        let function = self.aside(|g| {
+            let (line, _) = ll.debug.position(span);
+            let name = format!("{}_loop", g.probe.name);
+            let function = ll.add_function(&name, None, params, line)?;
+            let entry = ll.context.append_basic_block(function, "entry");
+            let start = ll.context.append_basic_block(function, "body");
+            ll.enter(entry);
+            super::program::locate(ll, function, span);
+            ll.jump(start)?;
+            ll.enter(start);
+            let shared = pointer_param(function, params.len().saturating_sub(1))?;
+            let load = |offset| -> Result<PointerValue<'c>> {
+                Ok(ll.builder.build_load(ll.ptr, ll.at(shared, offset)?, "")?.into_pointer_value())
+            };
+            let frame = Frame {
+                function,
+                entry,
+                context: load(0)?,
+                scratch: load(8)?,
+                shared: Some(shared),
+                exit: None,
+                loops: vec![Loop::Outlined],
+                zero_key: None,
+            };
+            let outer = std::mem::replace(&mut g.frame, frame);
+            let result = g.scoped(|g| body(g, function));
+            g.frame = outer;
+            result?;
+            ll.builder.build_return(Some(&ll.imm(0)))?;
+            Ok(function)
+        })?;
         Ok(function.as_global_value().as_pointer_value())
     }
 

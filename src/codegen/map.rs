@@ -1,7 +1,7 @@
 //! Maps: keys, lookups, updates.
 
 use inkwell::IntPredicate;
-use inkwell::values::{IntValue, PointerValue};
+use inkwell::values::{FunctionValue, IntValue, PointerValue};
 
 use super::Error;
 use super::debug::Param;
@@ -36,7 +36,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             return Ok(mem.ptr);
         }
         let mem = self.temp(size)?;
-        self.into_type(key, ty, mem, Padding::Zero)?;
+        self.write_as(key, ty, mem, Padding::Zero)?;
         Ok(mem.ptr)
     }
 
@@ -202,21 +202,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let callback = match self.object.count_callback {
             Some(callback) => callback,
             None => {
-                let params = [
-                    Param::pointer("map"),
-                    Param::pointer("key"),
-                    Param::pointer("value"),
-                    Param::pointer("ctx"),
-                ];
-                let callback = self.ll.add_function("count_keys", None, &params, 1)?;
-                let (here, location) = (self.ll.here()?, self.ll.builder.get_current_debug_location());
-                self.ll.enter(self.ll.context.append_basic_block(callback, "entry"));
-                super::program::locate(self.ll, callback, self.probe.span);
-                self.ll.builder.build_return(Some(&self.ll.imm(0)))?;
-                self.ll.resume(here);
-                if let Some(location) = location {
-                    self.ll.builder.set_current_debug_location(location);
-                }
+                let callback = self.aside(|g| g.count_callback())?;
                 self.object.count_callback = Some(callback);
                 callback
             }
@@ -226,6 +212,15 @@ impl<'g, 'c> Gen<'g, 'c> {
         let null = self.ll.ptr.const_null();
         let args = [map.into(), callback.into(), null.into(), self.ll.imm(0).into()];
         self.ll.helper(id::FOR_EACH_MAP_ELEM, &args)
+    }
+
+    fn count_callback(&mut self) -> Result<FunctionValue<'c>> {
+        let params = ["map", "key", "value", "ctx"].map(Param::pointer);
+        let callback = self.ll.add_function("count_keys", None, &params, 1)?;
+        self.ll.enter(self.ll.context.append_basic_block(callback, "entry"));
+        super::program::locate(self.ll, callback, self.probe.span.head());
+        self.ll.builder.build_return(Some(&self.ll.imm(0)))?;
+        Ok(callback)
     }
 
     /// `@m[key] = value`
@@ -266,7 +261,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             let found = self.lookup(map, key)?;
             let there = self.ll.builder.build_is_not_null(found, "")?;
             return self.when(there, |g| {
-                g.into(value, Mem { ptr: found, align: 8, on_stack: false }, Padding::Undefined)?;
+                g.write(value, Mem { ptr: found, align: 8, on_stack: false }, Padding::Undefined)?;
                 g.mark_written(map, found)
             });
         }
@@ -274,7 +269,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             self.memory(value)?
         } else {
             let mem = self.temp(self.size_of(ty))?;
-            self.into_type(value, ty, mem, Padding::Undefined)?;
+            self.write_as(value, ty, mem, Padding::Undefined)?;
             mem
         };
         let has_key = key.is_some();

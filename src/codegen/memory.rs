@@ -110,10 +110,10 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     /// Memory for the rest of the statement.
     pub(super) fn temp(&mut self, size: u32) -> Result<Mem<'c>> {
-        if u64::from(size) <= self.settings.config.on_stack_limit {
-            if let Some(mem) = self.try_stack(size)? {
-                return Ok(mem);
-            }
+        if u64::from(size) <= self.settings.config.on_stack_limit
+            && let Some(mem) = self.try_stack(size)?
+        {
+            return Ok(mem);
         }
         self.scratch_temp(size)
     }
@@ -163,37 +163,33 @@ impl<'g, 'c> Gen<'g, 'c> {
     /// Zero in eight bytes of the current function's stack, written at its start.
     pub(super) fn entry_zero(&mut self) -> Result<PointerValue<'c>> {
         let mem = self.new_slot(8, Some(0))?;
-        let ll = self.ll;
-        let (here, location) = (ll.here()?, ll.builder.get_current_debug_location());
-        if let Some(end) = self.frame.entry.get_terminator() {
-            ll.builder.position_before(&end);
-        }
-        ll.store(mem.ptr, ll.imm(0), 8, 8)?;
-        ll.resume(here);
-        if let Some(location) = location {
-            ll.builder.set_current_debug_location(location);
-        }
+        self.at_entry(|g| g.ll.store(mem.ptr, g.ll.imm(0), 8, 8))?;
         Ok(mem.ptr)
+    }
+
+    /// Adds code at the end of the current function's first block.
+    fn at_entry<T>(&mut self, code: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.aside(|g| {
+            match g.frame.entry.get_terminator() {
+                Some(end) => g.ll.builder.position_before(&end),
+                None => g.ll.resume(g.frame.entry),
+            }
+            g.locate_entry();
+            code(g)
+        })
     }
 
     pub(super) fn new_slot(&mut self, size: u32, user: Option<u32>) -> Result<Mem<'c>> {
         let size = size.next_multiple_of(8);
-        let ll = self.ll;
-        let (here, location) = (ll.here()?, ll.builder.get_current_debug_location());
         // BPF knows no allocation but in the first block.
-        match self.frame.entry.get_terminator() {
-            Some(end) => ll.builder.position_before(&end),
-            None => ll.enter(self.frame.entry),
-        }
-        let ptr = if size == 8 {
-            ll.builder.build_alloca(ll.i64, "")?
-        } else {
-            ll.builder.build_alloca(ll.i64.array_type(size / 8), "")?
-        };
-        ll.resume(here);
-        if let Some(location) = location {
-            ll.builder.set_current_debug_location(location);
-        }
+        let ptr = self.at_entry(|g| {
+            let ll = g.ll;
+            Ok(if size == 8 {
+                ll.builder.build_alloca(ll.i64, "")?
+            } else {
+                ll.builder.build_alloca(ll.i64.array_type(size / 8), "")?
+            })
+        })?;
         self.pool.stack_used += size;
         self.pool.slots.push(Slot { ptr, size, user, function: self.frame.function });
         Ok(Mem { ptr, align: 8, on_stack: true })

@@ -46,8 +46,11 @@ pub struct Options<'a> {
     /// Run LLVM's verifier on what was generated (`--verify-llvm-ir`; always in debug builds).
     pub verify: bool,
     /// Called with the module's text before and after optimisation: `-d codegen`, `-d codegen-opt`.
-    pub dump: Option<&'a mut dyn FnMut(Stage, &str)>,
+    pub dump: Option<&'a mut Dump<'a>>,
 }
+
+/// See [`Options::dump`].
+pub type Dump<'a> = dyn FnMut(Stage, &str) + 'a;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {

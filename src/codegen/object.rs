@@ -55,6 +55,8 @@ pub(super) struct Object<'c> {
     pub(super) slot_counts: Vec<BasicValueEnum<'c>>,
     /// The callback that counts a map's keys.
     pub(super) count_callback: Option<FunctionValue<'c>>,
+    /// The function that adds one to a counter.
+    pub(super) bump_function: Option<FunctionValue<'c>>,
     pub(super) scratch_size: u32,
     /// How many programs have a slot of their own, from number 1. The others share number 0.
     own_slots: u32,
@@ -80,6 +82,7 @@ impl<'c> Object<'c> {
             events: program.events.clone(),
             slot_counts: vec![],
             count_callback: None,
+            bump_function: None,
             scratch_size: 0,
             own_slots: 0,
         })

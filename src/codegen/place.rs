@@ -142,7 +142,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let context = self.frame.context;
         match self.probe.context {
             Context::None => Ok(self.ll.imm(0)),
-            Context::Record if address.offset % size == 0 => {
+            Context::Record if address.offset.is_multiple_of(size) => {
                 self.ll.load_volatile(self.ll.at(context, address.offset)?, int)
             }
             Context::Record => {

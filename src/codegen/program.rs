@@ -1,7 +1,7 @@
 //! One BPF program: its entry and exits, the functions that loops need, and where its values live.
 
 use inkwell::basic_block::BasicBlock;
-use inkwell::values::{BasicValue, FunctionValue, IntValue, PointerValue};
+use inkwell::values::{BasicValue, BasicValueEnum, FunctionValue, IntValue, PointerValue};
 
 use super::analysis::Facts;
 use super::debug::Param;
@@ -165,6 +165,11 @@ impl<'g, 'c> Gen<'g, 'c> {
         locate(self.ll, self.frame.function, span);
     }
 
+    /// The code that follows belongs to the start of the function.
+    pub(super) fn locate_entry(&self) {
+        locate(self.ll, self.frame.function, self.probe.span.head());
+    }
+
     /// Where `Space::Unknown` is.
     pub(super) fn space(&self, space: Space) -> Space {
         match space {
@@ -285,16 +290,53 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.ll.phi(&[(a, from_a), (b, from_b)])
     }
 
-    /// Counts something that the user is told of when the script ends.
+    /// Counts something that the user is told of when the script ends. It happens rarely and in many places: a
+    /// function of its own keeps those small.
     pub(super) fn bump(&mut self, counter: u32) -> Result<()> {
-        let counters = self.object.counters(self.ll)?;
-        self.scoped(|g| {
-            let key = g.stack_temp(4)?;
-            g.ll.store(key.ptr, g.ll.imm(u64::from(counter)), 4, 4)?;
-            let slot = g.ll.helper_ptr(id::MAP_LOOKUP, &[counters.into(), key.ptr.into()])?;
-            let found = g.ll.builder.build_is_not_null(slot, "")?;
-            g.when(found, |g| g.ll.atomic_add(slot, g.ll.imm(1), 8).map(drop))
-        })
+        let function = match self.object.bump_function {
+            Some(function) => function,
+            None => {
+                let function = self.aside(|g| g.bump_function())?;
+                self.object.bump_function = Some(function);
+                function
+            }
+        };
+        self.ll.builder.build_call(function, &[self.ll.imm(u64::from(counter)).into()], "")?;
+        Ok(())
+    }
+
+    fn bump_function(&mut self) -> Result<FunctionValue<'c>> {
+        let ll = self.ll;
+        let function = ll.add_function("bump", None, &[Param::number("counter")], 1)?;
+        let counters = self.object.counters(ll)?;
+        ll.enter(ll.context.append_basic_block(function, "entry"));
+        locate(ll, function, self.probe.span.head());
+        let key = ll.builder.build_alloca(ll.i64, "key")?;
+        let counter = match function.get_first_param() {
+            Some(BasicValueEnum::IntValue(counter)) => counter,
+            _ => return Err(Error::Internal("bump() without a number".into())),
+        };
+        ll.store(key, counter, 4, 4)?;
+        let slot = ll.helper_ptr(id::MAP_LOOKUP, &[counters.into(), key.into()])?;
+        let (found, done) = (ll.block("found")?, ll.block("done")?);
+        ll.branch(ll.is_null(slot)?, done, found)?;
+        ll.enter(found);
+        ll.atomic_add(slot, ll.imm(1), 8)?;
+        ll.jump(done)?;
+        ll.enter(done);
+        ll.builder.build_return(Some(&ll.imm(0)))?;
+        Ok(function)
+    }
+
+    /// Makes another function, then goes on where it was.
+    pub(super) fn aside<T>(&mut self, code: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let (here, location) = (self.ll.here()?, self.ll.builder.get_current_debug_location());
+        let result = code(self)?;
+        self.ll.resume(here);
+        if let Some(location) = location {
+            self.ll.builder.set_current_debug_location(location);
+        }
+        Ok(result)
     }
 
     /// Writes what stands around the body: now it is known what that needs.

@@ -54,10 +54,10 @@ impl<'g, 'c> Gen<'g, 'c> {
         if uses_variable(value, var) {
             // `$x = (1, $x.0)`: not over what is still to be read.
             let from = self.temp(self.size_of(ty))?;
-            self.into_type(value, ty, from, Padding::Undefined)?;
+            self.write_as(value, ty, from, Padding::Undefined)?;
             return self.copy_value(to, from, ty, ty, Padding::Undefined);
         }
-        self.into_type(value, ty, to, Padding::Undefined)
+        self.write_as(value, ty, to, Padding::Undefined)
     }
 }
 

@@ -432,8 +432,8 @@ impl<'g, 'c> Gen<'g, 'c> {
             return Ok(ll.imm(0));
         }
         let (a, b) = (self.temp(size)?, self.temp(size)?);
-        self.scoped(|g| g.into(left, a, Padding::Zero))?;
-        self.scoped(|g| g.into(right, b, Padding::Zero))?;
+        self.scoped(|g| g.write(left, a, Padding::Zero))?;
+        self.scoped(|g| g.write(right, b, Padding::Zero))?;
         if size > UNROLLED_BYTES {
             return self.compare_bytes(a, b, size);
         }
