@@ -130,13 +130,15 @@ impl Spec {
         if fits { Ok(()) } else { Err(wanted) }
     }
 
-    /// How many bytes of an integer the length modifier leaves, as on every 64-bit Linux.
-    pub fn integer_size(&self) -> u8 {
+    /// How many bytes the length modifier leaves of an integer that has `own` bytes, as on every 64-bit Linux.
+    /// Without one all of it is shown: `%d` of `nsecs` is the time, as it has always been, where C (and bpftrace
+    /// 0.26) would cut it to 32 bits. Smaller integers grow to an `int`, as in C.
+    pub fn integer_size(&self, own: u8) -> u8 {
         match (self.conversion, self.length.as_str()) {
             (Conversion::Pointer | Conversion::GfpFlags, _) => 8,
             (Conversion::Char, _) | (_, "hh") => 1,
             (_, "h") => 2,
-            (_, "") => 4,
+            (_, "") => own.max(4),
             _ => 8,
         }
     }
@@ -334,8 +336,9 @@ mod tests {
             ("%p", 8),
             ("%lc", 1),
         ] {
-            assert_eq!(one(text).integer_size(), size, "{text}");
+            assert_eq!(one(text).integer_size(2), size, "{text}");
         }
+        assert_eq!(one("%x").integer_size(8), 8);
     }
 
     #[test]

@@ -55,7 +55,8 @@ fn convert(out: &mut Vec<u8>, spec: &Spec, arg: Bytes<'_>, names: &mut Names<'_>
             number::hex(out, n);
         }
         (Conversion::Signed | Conversion::Unsigned | Conversion::Octal | Conversion::Hex { .. }, Some(n)) => {
-            return integer(out, spec, n);
+            let own = arg.ty.as_int().map_or(8, |int| int.size);
+            return integer(out, spec, n, own);
         }
     }
     pad(out, spec, start);
@@ -63,9 +64,9 @@ fn convert(out: &mut Vec<u8>, spec: &Spec, arg: Bytes<'_>, names: &mut Names<'_>
 
 /// An integer conversion of C: the length modifier cuts the number, the precision is the least number of digits,
 /// and zeros fill the width only if there is no precision.
-fn integer(out: &mut Vec<u8>, spec: &Spec, value: u64) {
+fn integer(out: &mut Vec<u8>, spec: &Spec, value: u64, own: u8) {
     let start = out.len();
-    let unused = 64 - 8 * u32::from(spec.integer_size());
+    let unused = 64 - 8 * u32::from(spec.integer_size(own));
     let value = if spec.conversion == Conversion::Signed {
         let value = (value << unused) as i64 >> unused;
         if value < 0 {
