@@ -34,7 +34,14 @@ pub(super) fn parts<'a>(
 
 /// A number, as the language writes them.
 pub(super) fn number(part: &AttachPart) -> Result<u64, Diagnostic> {
-    literal::int(&part.text).map_err(|why| why.diagnostic(part.span))
+    read(&part.text, part)
+}
+
+fn read(text: &str, part: &AttachPart) -> Result<u64, Diagnostic> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(Diagnostic::error("bad-number", part.span, format!("\"{text}\" is not a number")));
+    }
+    literal::int(text).map_err(|why| why.diagnostic(part.span))
 }
 
 /// What is not there. The wording up to the first note is what tools that wrap bpftrace look for.
@@ -51,7 +58,7 @@ pub(super) fn with_offset(part: &AttachPart, return_probe: bool) -> Result<(&str
     if part.quoted && !digit {
         return Ok((&part.text, 0));
     }
-    let value = literal::int(offset.trim()).map_err(|why| why.diagnostic(part.span))?;
+    let value = read(offset.trim(), part)?;
     if return_probe && value != 0 {
         let message = "a return probe cannot be at an offset: it fires when the function returns";
         return Err(

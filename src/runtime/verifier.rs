@@ -3,6 +3,8 @@
 use super::Job;
 use super::load::BUG;
 use crate::diagnostics::{Diagnostic, FileId, Sources, Span};
+use crate::image::Target;
+use crate::kernel::Feature;
 
 /// What to tell the user about a failed load; `log` is all that libbpf said.
 pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic {
@@ -29,6 +31,9 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
     if let Some(complaint) = job.kernel.lockdown().complaint() {
         return complaint;
     }
+    if let Some(refused) = no_trampolines(job) {
+        return refused;
+    }
     let mut diagnostic =
         Diagnostic::error("load", None, format!("the kernel did not load the program: {error}"));
     if let Some((map, reason)) = refused_map(log) {
@@ -44,6 +49,25 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
         diagnostic = diagnostic.note(format!("libbpf: {}", line.trim_start_matches("libbpf: ")));
     }
     diagnostic.help("-d libbpf shows everything that libbpf says")
+}
+
+/// The script has fentry or fexit probes, and the kernel takes none.
+fn no_trampolines(job: &Job<'_>) -> Option<Diagnostic> {
+    let mut places = job.image.manifest.programs.iter().flat_map(|program| &program.attach);
+    let (place, function, ret) = places.find_map(|place| match &place.what {
+        Target::Fentry { function, ret, .. } => Some((place, function, *ret)),
+        _ => None,
+    })?;
+    if job.kernel.has(Feature::Fentry) {
+        return None;
+    }
+    let (what, instead) = if ret { ("fexit", "kretprobe") } else { ("fentry", "kprobe") };
+    let problem =
+        Diagnostic::error("no-fentry", place.span, format!("this kernel does not run {what} probes"));
+    Some(
+        problem
+            .help(format!("{instead}:{function} sees the same calls, without the names of their arguments")),
+    )
 }
 
 /// A map that could not be created: its name in the object, and the kernel's error.
