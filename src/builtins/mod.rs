@@ -2,7 +2,6 @@
 //! editors take what they need. To add one is to add an entry to the table of its file.
 
 mod addresses;
-pub mod constants;
 mod gather;
 mod maps;
 mod memory;

@@ -4,10 +4,11 @@ use super::operators::{literal_bool, literal_int, literal_text};
 use super::shape::{Flex, Value};
 use super::{Checked, Checker, Stop, build};
 use crate::builtins;
-use crate::diagnostics::{Diagnostic, Span};
+use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::ir;
 use crate::syntax::ast::{self, BinaryOp, ExprKind, UnaryOp};
-use crate::types::{Type, layout};
+use crate::types::store::Named;
+use crate::types::{Type, constants, layout};
 
 impl Checker<'_, '_> {
     /// What an expression means. Its value may be of type `Void`: a call that yields nothing.
@@ -247,26 +248,50 @@ impl Checker<'_, '_> {
         if let Some(builtin) = builtins::find(name) {
             return self.call_builtin(builtin, name, span, None, span);
         }
-        if let Some((ty, number)) = self.host.types.enumerator(name) {
-            let signed = ty.as_int().is_some_and(|int| int.signed);
-            let expr = if signed || number >= 0 {
-                build::signed(number, ty, span)
-            } else {
-                build::cast(build::signed(number, Type::I64, span), ty)
-            };
-            return Ok(Value::new(expr));
+        match self.host.types.constant(name) {
+            Some(Named::Enumerator(ty, number)) => {
+                let signed = ty.as_int().is_some_and(|int| int.signed);
+                let expr = if signed || number >= 0 {
+                    build::signed(number, ty, span)
+                } else {
+                    build::cast(build::signed(number, Type::I64, span), ty)
+                };
+                Ok(Value::new(expr))
+            }
+            Some(Named::Number(number)) => self.folded(Some(number), span),
+            None => self.unknown_name(name, span),
         }
-        if let Some(number) = builtins::constants::constant(name) {
-            return self.folded(Some(i128::from(number)), span);
+    }
+
+    fn unknown_name(&mut self, name: &str, span: Span) -> Checked<Value> {
+        let error = Diagnostic::error("unknown-identifier", span, format!("Unknown identifier: '{name}'"));
+        // As constants are written.
+        let capitals = name.contains(|c: char| c.is_ascii_uppercase()) && name == name.to_ascii_uppercase();
+        let definition = format!("define it before the first probe: #define {name} …");
+        if let Some(decides) = constants::varies(name) {
+            let place = if decides.ends_with(".h") { format!("<{decides}>") } else { decides.to_owned() };
+            return self.fail(
+                error
+                    .note(format!("its value differs from kernel to kernel: {place} decides it"))
+                    .help(definition),
+            );
         }
-        let known = builtins::all().filter(|b| b.bare).flat_map(|b| b.names());
-        let known = known.chain(builtins::constants::names());
-        let mut error =
-            Diagnostic::error("unknown-identifier", span, format!("Unknown identifier: '{name}'"));
-        error = match similar(name, known) {
-            Some(names) => error.help(names),
-            None => error
-                .note("it is no builtin, and no constant of an enum in the kernel's type information")
+        let bare = builtins::all().filter(|b| b.bare).flat_map(|b| b.names());
+        let names = similar(name, bare).or_else(|| {
+            let mut constants = self.host.types.similar_constants(name);
+            constants.retain(|constant| capitals || constant.eq_ignore_ascii_case(name));
+            suggest::one_of(&constants)
+        });
+        let error = match (names, self.host.types.problem()) {
+            (Some(names), _) => error.help(names),
+            (None, Some(problem)) if capitals => {
+                error.note("no well-known constant has that name").note(problem.to_owned()).help(definition)
+            }
+            (None, None) if capitals => error
+                .note("no enum of the kernel and no well-known constant of its headers has that name")
+                .help(definition),
+            (None, _) => error
+                .note("no builtin and no constant of the kernel has that name")
                 .help(format!("for a variable write ${name}, for a map @{name}")),
         };
         self.fail(error)
@@ -342,7 +367,7 @@ impl Checker<'_, '_> {
 
 /// A line of help with the names that a misspelled one may stand for.
 pub fn similar<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
-    crate::diagnostics::suggest::did_you_mean(name, known)
+    suggest::did_you_mean(name, known)
 }
 
 /// A number as a parameter may be written.

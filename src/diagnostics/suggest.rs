@@ -42,7 +42,12 @@ fn extends(name: &str, candidate: &str) -> bool {
 
 /// `did you mean "a", "b" or "c"?`: a line of help, if there is anything to offer.
 pub fn did_you_mean<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> Option<String> {
-    let quoted: Vec<String> = closest(name, candidates).iter().map(|c| format!("`{c}`")).collect();
+    one_of(&closest(name, candidates))
+}
+
+/// The same of names that have been chosen.
+pub fn one_of<S: AsRef<str>>(names: &[S]) -> Option<String> {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {
         [] => None,
         [one] => Some(format!("did you mean {one}?")),

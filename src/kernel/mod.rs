@@ -143,6 +143,12 @@ impl Version {
     }
 }
 
+/// The size of a page of memory, in bytes.
+pub fn page_size() -> usize {
+    // SAFETY: takes a number, returns one.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)

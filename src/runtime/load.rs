@@ -9,12 +9,11 @@ use libbpf_rs::{Object, ObjectBuilder, OpenMapMut, PrintLevel};
 use object::{Object as _, ObjectSymbol as _};
 
 use super::maps::Map;
-use super::ring::page_size;
 use super::signals::clock;
 use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring};
-use crate::kernel::Feature;
+use crate::kernel::{Feature, page_size};
 
 /// Maps larger than this are not allocated in advance where the kernel can do without. Smaller ones are: memory that
 /// is taken while a probe fires may not be at hand, and then a key gets lost.

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::kernel::page_size;
+
 /// `BPF_RINGBUF_BUSY_BIT`: reserved, not yet committed.
 const BUSY: u32 = 1 << 31;
 /// `BPF_RINGBUF_DISCARD_BIT`
@@ -163,11 +165,6 @@ fn drain(
             }
         }
     }
-}
-
-pub fn page_size() -> usize {
-    // SAFETY: takes a number, returns one.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
 #[cfg(test)]

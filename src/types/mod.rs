@@ -6,6 +6,7 @@
 
 pub mod btf;
 pub mod buckets;
+pub mod constants;
 mod convert;
 pub mod layout;
 pub mod names;

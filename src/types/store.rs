@@ -10,7 +10,7 @@ use super::btf::{Btf, Entry, Kind, Proto};
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::names::well_known;
 use super::spell::Speller;
-use super::{Enum, EnumId, Layouts, Struct, StructId, Type};
+use super::{Enum, EnumId, Layouts, Struct, StructId, Type, constants};
 use crate::diagnostics::suggest;
 use crate::kernel::Kernel;
 use crate::syntax::ast::Tag;
@@ -39,6 +39,15 @@ pub struct Signature {
     pub params: Vec<(String, String)>,
     /// `ssize_t`; `void` where there is none.
     pub result: String,
+}
+
+/// What the name of a constant stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// An enumerator, with its enum's type.
+    Enumerator(Type, i64),
+    /// A well-known constant of the kernel's headers: a number like one that the script would have.
+    Number(i128),
 }
 
 /// What a raw tracepoint's function is called: since 6.4, and before that since 5.10. The functions for a tracepoint's
@@ -86,6 +95,32 @@ impl Types {
         self.table.layouts.enums.get(&id)
     }
 
+    /// A constant of the kernel: of any of its enums, or of its headers.
+    pub fn constant(&mut self, name: &str) -> Option<Named> {
+        let known = constants::lookup(name);
+        // A macro is in no BTF, so none is read for it.
+        if known.is_none_or(|c| c.enumerator)
+            && let Some((ty, value)) = self.enumerator(name)
+        {
+            return Some(Named::Enumerator(ty, value));
+        }
+        known.map(|c| Named::Number(c.value))
+    }
+
+    /// Names of constants close to this one, best first, for "did you mean".
+    pub fn similar_constants(&mut self, name: &str) -> Vec<String> {
+        self.sources.vmlinux();
+        let mut known: Vec<&str> = constants::names().collect();
+        for (_, _, btf) in self.sources.objects() {
+            for entry in btf.ids().filter_map(|id| btf.entry(id)) {
+                if let Kind::Enum(values) = entry.kind {
+                    known.extend(values.values().map(|(name, _)| name));
+                }
+            }
+        }
+        suggest::closest(name, known)
+    }
+
     /// A constant of any enum of the kernel: `TCP_ESTABLISHED`.
     pub fn enumerator(&mut self, name: &str) -> Option<(Type, i64)> {
         if let Some(known) = self.enumerators.get(name) {
@@ -100,6 +135,10 @@ impl Types {
     fn search_enumerators(&mut self, name: &str) -> Option<(TypeRef, i64)> {
         self.sources.vmlinux()?;
         self.enumerators_from(0, name).or_else(|| {
+            // The modules are many, and what is known without them is not one of theirs.
+            if constants::lookup(name).is_some() {
+                return None;
+            }
             let opened = self.sources.objects().count();
             self.sources.open_modules();
             self.enumerators_from(opened, name)

@@ -1,0 +1,79 @@
+//! Memory: mappings, advice, page faults, allocation, and System V IPC.
+
+use super::{Group, per_arch, table};
+
+pub(super) const MEMORY: &[Group] = table! {
+    "asm/mman.h" Macro {
+        PROT_READ = 0x1, PROT_WRITE = 0x2, PROT_EXEC = 0x4, PROT_SEM = 0x8, PROT_NONE = 0x0,
+        PROT_GROWSDOWN = 0x1000000, PROT_GROWSUP = 0x2000000,
+    }
+    "linux/mman.h" Macro {
+        MAP_32BIT = per_arch(0x40, 0), MAP_TYPE = 0xf, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20,
+        MAP_POPULATE = 0x8000, MAP_NONBLOCK = 0x10000, MAP_STACK = 0x20000, MAP_HUGETLB = 0x40000,
+        MAP_SYNC = 0x80000, MAP_FIXED_NOREPLACE = 0x100000, MAP_GROWSDOWN = 0x100, MAP_DENYWRITE = 0x800,
+        MAP_EXECUTABLE = 0x1000, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_SHARED = 0x1,
+        MAP_PRIVATE = 0x2, MAP_SHARED_VALIDATE = 0x3,
+    }
+    "asm/mman.h" Macro {
+        MLOCK_ONFAULT = 0x1, MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4, MCL_CURRENT = 1, MCL_FUTURE = 2,
+        MCL_ONFAULT = 4, MADV_NORMAL = 0, MADV_RANDOM = 1, MADV_SEQUENTIAL = 2, MADV_WILLNEED = 3,
+        MADV_DONTNEED = 4, MADV_FREE = 8, MADV_REMOVE = 9, MADV_DONTFORK = 10, MADV_DOFORK = 11,
+        MADV_HWPOISON = 100, MADV_SOFT_OFFLINE = 101, MADV_MERGEABLE = 12, MADV_UNMERGEABLE = 13,
+        MADV_HUGEPAGE = 14, MADV_NOHUGEPAGE = 15, MADV_DONTDUMP = 16, MADV_DODUMP = 17, MADV_WIPEONFORK = 18,
+        MADV_KEEPONFORK = 19, MADV_COLD = 20, MADV_PAGEOUT = 21, MADV_POPULATE_READ = 22,
+        MADV_POPULATE_WRITE = 23, MADV_DONTNEED_LOCKED = 24, MADV_COLLAPSE = 25,
+    }
+    "linux/mman.h" Macro {
+        MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4, OVERCOMMIT_GUESS = 0,
+        OVERCOMMIT_ALWAYS = 1, OVERCOMMIT_NEVER = 2,
+    }
+    "linux/memfd.h" Macro {
+        MFD_CLOEXEC = 0x1, MFD_ALLOW_SEALING = 0x2, MFD_HUGETLB = 0x4,
+    }
+    // Flags of a mapping that no kernel since 5.10 has moved; VM_DENYWRITE, VM_SOFTDIRTY and those of one architecture are
+    // not here.
+    "linux/mm.h" Macro {
+        VM_NONE = 0, VM_READ = 0x1, VM_WRITE = 0x2, VM_EXEC = 0x4, VM_SHARED = 0x8, VM_MAYREAD = 0x10,
+        VM_MAYWRITE = 0x20, VM_MAYEXEC = 0x40, VM_MAYSHARE = 0x80, VM_GROWSDOWN = 0x100,
+        VM_UFFD_MISSING = 0x200, VM_PFNMAP = 0x400, VM_UFFD_WP = 0x1000, VM_LOCKED = 0x2000, VM_IO = 0x4000,
+        VM_SEQ_READ = 0x8000, VM_RAND_READ = 0x10000, VM_DONTCOPY = 0x20000, VM_DONTEXPAND = 0x40000,
+        VM_LOCKONFAULT = 0x80000, VM_ACCOUNT = 0x100000, VM_NORESERVE = 0x200000, VM_HUGETLB = 0x400000,
+        VM_SYNC = 0x800000, VM_WIPEONFORK = 0x2000000, VM_DONTDUMP = 0x4000000, VM_MIXEDMAP = 0x10000000,
+        VM_HUGEPAGE = 0x20000000, VM_NOHUGEPAGE = 0x40000000, VM_MERGEABLE = 0x80000000,
+    }
+    "linux/mm_types.h" Enum {
+        FAULT_FLAG_WRITE = 0x1, FAULT_FLAG_MKWRITE = 0x2, FAULT_FLAG_ALLOW_RETRY = 0x4,
+        FAULT_FLAG_RETRY_NOWAIT = 0x8, FAULT_FLAG_KILLABLE = 0x10, FAULT_FLAG_TRIED = 0x20,
+        FAULT_FLAG_USER = 0x40, FAULT_FLAG_REMOTE = 0x80, FAULT_FLAG_INSTRUCTION = 0x100,
+        FAULT_FLAG_INTERRUPTIBLE = 0x200,
+    }
+    // Bits that no kernel since 5.10 has moved, and what is made of them alone. GFP_ATOMIC, GFP_NOWAIT and
+    // GFP_HIGHUSER_MOVABLE are not here: they have come to mean other bits.
+    "linux/gfp.h" Macro {
+        __GFP_DMA = 0x1, __GFP_HIGHMEM = 0x2, __GFP_DMA32 = 0x4, __GFP_MOVABLE = 0x8,
+        __GFP_RECLAIMABLE = 0x10, __GFP_HIGH = 0x20, __GFP_IO = 0x40, __GFP_FS = 0x80, __GFP_ZERO = 0x100,
+        __GFP_DIRECT_RECLAIM = 0x400, __GFP_KSWAPD_RECLAIM = 0x800, __GFP_WRITE = 0x1000,
+        __GFP_NOWARN = 0x2000, __GFP_RETRY_MAYFAIL = 0x4000, __GFP_NOFAIL = 0x8000, __GFP_NORETRY = 0x10000,
+        __GFP_MEMALLOC = 0x20000, __GFP_COMP = 0x40000, __GFP_NOMEMALLOC = 0x80000, __GFP_HARDWALL = 0x100000,
+        __GFP_THISNODE = 0x200000, __GFP_ACCOUNT = 0x400000, __GFP_RECLAIM = 0xc00,
+    }
+    "linux/gfp.h" Macro {
+        GFP_KERNEL = 0xcc0, GFP_KERNEL_ACCOUNT = 0x400cc0, GFP_NOIO = 0xc00, GFP_NOFS = 0xc40,
+        GFP_USER = 0x100cc0, GFP_HIGHUSER = 0x100cc2, GFP_DMA = 0x1, GFP_DMA32 = 0x4,
+    }
+    "linux/ipc.h" Macro {
+        IPC_PRIVATE = 0, IPC_CREAT = 0o1000, IPC_EXCL = 0o2000, IPC_NOWAIT = 0o4000, IPC_RMID = 0,
+        IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3,
+    }
+    "linux/sem.h" Macro {
+        SEM_UNDO = 0x1000, GETPID = 11, GETVAL = 12, GETALL = 13, GETNCNT = 14, GETZCNT = 15, SETVAL = 16,
+        SETALL = 17, SEM_STAT = 18, SEM_INFO = 19, SEM_STAT_ANY = 20,
+    }
+    "linux/shm.h" Macro {
+        SHM_R = 0o400, SHM_W = 0o200, SHM_HUGETLB = 0o4000, SHM_NORESERVE = 0o10000, SHM_RDONLY = 0o10000,
+        SHM_RND = 0o20000, SHM_REMAP = 0o40000, SHM_EXEC = 0o100000,
+    }
+    "linux/msg.h" Macro {
+        MSG_NOERROR = 0o10000, MSG_EXCEPT = 0o20000, MSG_COPY = 0o40000,
+    }
+};
