@@ -143,6 +143,9 @@ const EXAMPLES: &str = r#"Examples:
 Config variables can be set in the environment (BPFTRACE_MAX_STRLEN=64) or at the top of a script
 (config = { max_strlen = 64 }); NO_COLOR and BPFTRACE_COLOR=always|never|auto choose colors."#;
 
+/// The help text around the options.
+const HELP: &str = "{about}\n\nUSAGE: {usage}\n\n{all-args}{after-help}";
+
 /// The options as clap sees them. The documentation comments are the help text.
 #[derive(Debug, Parser)]
 #[command(
@@ -259,7 +262,7 @@ pub fn parse(
     // clap forgets which parameters came after `--`, and only those may be named.
     let after_dashes = args.iter().position(|a| a == "--").map_or(0, |at| args.len() - at - 1);
     if args.is_empty() {
-        return Err(usage("nothing to do: give a script or -e 'program'"));
+        return Err(synopsis("nothing to do: give a script or -e 'program'"));
     }
     let matches =
         Arguments::command().no_binary_name(true).try_get_matches_from(args).map_err(|e| explain(&e))?;
@@ -366,7 +369,7 @@ fn options(
 fn command(arguments: &Arguments) -> Result<(Command, Vec<String>), Diagnostic> {
     let mut rest = arguments.rest.clone();
     if arguments.help {
-        let help = Arguments::command().term_width(100).render_help().to_string();
+        let help = Arguments::command().term_width(100).help_template(HELP).render_help().to_string();
         return Ok((Command::Print(help), vec![]));
     }
     if arguments.version {
@@ -428,6 +431,7 @@ fn split_named(parameters: Vec<String>, after_dashes: usize) -> (Vec<String>, Ve
     (positional, named)
 }
 
+/// The messages begin with the reference's words, which wrappers look for.
 fn pid(text: &str) -> Result<u32, Diagnostic> {
     let number = match text.strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16),
@@ -436,17 +440,26 @@ fn pid(text: &str) -> Result<u32, Diagnostic> {
     match number {
         // The kernel's own limit for 64-bit machines, PID_MAX_LIMIT in include/linux/threads.h.
         Ok(pid @ 1..=0x40_0000) => Ok(pid),
-        Ok(pid) => Err(usage(format!("{pid} is out of the range of process ids (1 to 4194304)"))),
-        Err(_) => Err(usage(format!("\"{text}\" is not a process id"))),
+        Ok(pid) => {
+            Err(usage(format!("Pid out of range: {pid}")).note("process ids are numbers from 1 to 4194304"))
+        }
+        Err(_) => {
+            let begins = text.starts_with(|c: char| c.is_ascii_digit());
+            let what = if begins { "invalid trailing bytes" } else { "invalid integer" };
+            Err(usage(format!("Failed to parse pid: {what}: {text}")).help("-p takes the id of one process"))
+        }
     }
 }
 
 fn usage(message: impl Into<String>) -> Diagnostic {
-    let diagnostic = Diagnostic::error("usage", None, message);
-    if diagnostic.message.starts_with("nothing to do") {
-        return diagnostic.help("bpftrace --help shows all options");
-    }
-    diagnostic
+    Diagnostic::error("usage", None, message)
+}
+
+/// As [`usage`], for who may not know how it is called at all.
+fn synopsis(message: impl Into<String>) -> Diagnostic {
+    usage(message)
+        .note(format!("USAGE: {}", USAGE.lines().map(str::trim).collect::<Vec<_>>().join("\n             ")))
+        .help("bpftrace --help shows all options")
 }
 
 /// What clap found wrong, as one of our messages.
@@ -461,8 +474,15 @@ fn explain(error: &clap::Error) -> Diagnostic {
     // `--output <FILE>` → `--output`
     let bare = |text: String| text.split_whitespace().next().unwrap_or_default().to_owned();
     let option = context(ContextKind::InvalidArg).map(bare).unwrap_or_default();
-    let diagnostic = match error.kind() {
-        ErrorKind::UnknownArgument => usage(format!("there is no option {option}")),
+    let unknown = || {
+        let message = format!("there is no option {option}");
+        match context(ContextKind::SuggestedArg).map(bare) {
+            Some(suggestion) => usage(message).help(format!("did you mean {suggestion}?")),
+            None => synopsis(message),
+        }
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown(),
         ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
             usage(format!("{option} needs a value"))
         }
@@ -472,10 +492,6 @@ fn explain(error: &clap::Error) -> Diagnostic {
             let text = error.to_string();
             usage(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
         }
-    };
-    match context(ContextKind::SuggestedArg).map(bare) {
-        Some(suggestion) => diagnostic.help(format!("did you mean {suggestion}?")),
-        None => diagnostic.help("bpftrace --help shows all options"),
     }
 }
 
@@ -536,9 +552,10 @@ mod tests {
     #[test]
     fn values_are_checked() {
         for (args, message) in [
-            (&["--pid", "x", "a.bt"][..], "\"x\" is not a process id"),
-            (&["-p", "0", "a.bt"], "0 is out of the range of process ids (1 to 4194304)"),
-            (&["-p", "5000000", "a.bt"], "5000000 is out of the range of process ids (1 to 4194304)"),
+            (&["--pid", "x", "a.bt"][..], "Failed to parse pid: invalid integer: x"),
+            (&["-p", "1x", "a.bt"], "Failed to parse pid: invalid trailing bytes: 1x"),
+            (&["-p", "0", "a.bt"], "Pid out of range: 0"),
+            (&["-p", "5000000", "a.bt"], "Pid out of range: 5000000"),
             (&["-f", "xml", "a.bt"], "there is no output format \"xml\""),
             (&["-B", "some", "a.bt"], "there is no buffering mode \"some\""),
             (&["-d", "ast,sema", "a.bt"], "there is no stage \"sema\" to show"),

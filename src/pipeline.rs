@@ -202,11 +202,24 @@ impl Session {
         let mut types = Types::new(&kernel);
         let config = options.config.clone();
         let mut host = host(&kernel, &mut types, &config, options, None);
+        if pattern.contains('.') && !pattern.contains([':', '*']) {
+            self.show(&Diagnostic::warning(
+                "pattern",
+                None,
+                format!(
+                    "It appears that '{pattern}' is a filename but the file does not exist. \
+                     Treating '{pattern}' as a search pattern."
+                ),
+            ));
+        }
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let mut written = Ok(());
         for pattern in pattern.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let file = self.sources.add("pattern", pattern);
-            let point = syntax::parse_attach_point(pattern, file)?;
+            // A name alone is a provider's, or that of a place that any of them may have.
+            let anywhere = !pattern.contains([':', '*', ' ']) && probes::provider(pattern).is_none();
+            let pattern = if anywhere { format!("*:{pattern}") } else { pattern.to_owned() };
+            let file = self.sources.add("pattern", pattern.clone());
+            let point = syntax::parse_attach_point(&pattern, file)?;
             probes::list(&point, options.verbose, &mut host, &mut |found| {
                 if written.is_ok() {
                     written = write_listed(&mut out, found);
@@ -244,8 +257,11 @@ impl Session {
             }
             Program::File(path) => (path.display().to_string(), std::fs::read(path)),
         };
-        let bytes = bytes
-            .map_err(|e| Diagnostic::error("script", None, format!("cannot read the script {name}: {e}")))?;
+        let bytes = bytes.map_err(|e| {
+            let reason = e.to_string();
+            let reason = reason.split(" (os error").next().unwrap_or("");
+            Diagnostic::error("script", None, format!("failed to open file '{name}': {reason}"))
+        })?;
         let text = String::from_utf8(bytes).map_err(|_| {
             Diagnostic::error("script", None, format!("the script {name} is not text in UTF-8"))
         })?;

@@ -27,6 +27,11 @@ pub struct Actions<'a> {
     lookups: Lookups,
     /// The code of `exit()`, once it was called.
     pub exit: Option<u8>,
+    /// We were told to stop: commands are not run any more, only counted.
+    pub hurry: bool,
+    pub commands_not_run: u64,
+    /// The last record took its time, so that it is good to see what else happens before the next one.
+    pub took_long: bool,
     /// Storage that is used again for each record: nothing is allocated for it in the long run.
     arguments: Vec<Bytes<'static>>,
     text: Vec<u8>,
@@ -117,6 +122,9 @@ impl<'a> Actions<'a> {
             symbols: Symbols::new(job.config),
             lookups: Lookups::default(),
             exit: None,
+            hurry: false,
+            commands_not_run: 0,
+            took_long: false,
             arguments: vec![],
             text: vec![],
         })
@@ -199,7 +207,12 @@ impl<'a> Actions<'a> {
                 let path = self.format(plan, arguments);
                 self.cat(&path, span)
             }
+            EventKind::System { .. } if self.hurry => {
+                self.commands_not_run += 1;
+                Ok(())
+            }
             EventKind::System { .. } => {
+                self.took_long = true;
                 let command = self.format(plan, arguments);
                 self.system(&command, span)
             }

@@ -155,6 +155,12 @@ impl<'a> Session<'a> {
         self.drain_to_the_end()?;
         self.actions.exit = self.actions.exit.or(code);
         self.losses.total(self.job, self.loaded, &mut *self.actions.output)?;
+        if self.actions.commands_not_run > 0 {
+            let count = self.actions.commands_not_run;
+            let message =
+                format!("system() was asked for {count} more commands, which were not run any more");
+            (self.job.report)(&Diagnostic::warning("commands", None, message));
+        }
         self.actions.output.end()?;
         if self.job.config.print_maps_on_exit {
             self.actions.print_all()?;
@@ -285,6 +291,7 @@ impl<'a> Session<'a> {
         loop {
             let events = epoll.wait(next_tick.saturating_duration_since(Instant::now()))?;
             if events.has(Event::Signal) && self.signals.stop() {
+                self.actions.hurry = true;
                 return Ok(());
             }
             if events.has(Event::Closed) {
@@ -298,7 +305,7 @@ impl<'a> Session<'a> {
                 if self.actions.exit.is_some() {
                     return Ok(());
                 }
-                if drained != Drained::More {
+                if matches!(drained, Drained::Empty | Drained::Busy) {
                     self.actions.output.flush()?;
                 }
                 read_at = Instant::now();
@@ -321,7 +328,9 @@ impl<'a> Session<'a> {
         let Some(ring) = &mut self.ring else { return Ok(Drained::Empty) };
         let actions = &mut self.actions;
         let mut failed = None;
+        actions.took_long = false;
         let (_, drained) = ring.drain(AT_ONCE, |record| match actions.record(record) {
+            Ok(()) if actions.took_long => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => {
                 failed = Some(e);
@@ -338,6 +347,7 @@ impl<'a> Session<'a> {
     fn drain_to_the_end(&mut self) -> Result<(), Stop> {
         let deadline = Instant::now() + LAST_WRITES;
         loop {
+            self.actions.hurry |= self.signals.stop();
             match self.drain()? {
                 Drained::Empty => break,
                 Drained::Busy if Instant::now() >= deadline => break,
