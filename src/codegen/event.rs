@@ -149,9 +149,9 @@ impl<'g, 'c> Gen<'g, 'c> {
         })
     }
 
-    /// Tells the user of something that happened at a place in the script.
-    pub(super) fn warn(&mut self, span: Span, message: String) -> Result<()> {
-        let event = self.object.add_event(Event { kind: EventKind::Warning { message }, args: vec![], span });
+    /// Sends an event without arguments.
+    pub(super) fn notify(&mut self, kind: EventKind, span: Span) -> Result<()> {
+        let event = self.object.add_event(Event { kind, args: vec![], span });
         let layout = sequence([], &self.program.layouts);
         self.emit_in_place(event, &[], &layout)
     }

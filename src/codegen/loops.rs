@@ -16,7 +16,7 @@ use super::llvm::Result;
 use super::memory::Mem;
 use super::program::{Frame, Gen};
 use crate::diagnostics::Span;
-use crate::image::MapId;
+use crate::image::{EventKind, MapId};
 use crate::ir::{Expr, Stmt, VarId};
 use crate::kernel::Feature;
 use crate::types::{Int, Type};
@@ -153,7 +153,8 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn warn_rounds(&mut self, span: Span, rounds: u64) -> Result<()> {
         let old = if self.has(Feature::Loop) { "" } else { " before Linux 5.17" };
-        self.warn(span, format!("the loop was ended after {rounds} rounds: the kernel allows no more{old}"))
+        let message = format!("the loop was ended after {rounds} rounds: the kernel allows no more{old}");
+        self.notify(EventKind::Warning { message }, span)
     }
 
     pub(super) fn for_range(

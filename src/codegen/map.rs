@@ -10,7 +10,7 @@ use super::helpers::{NOEXIST, id};
 use super::llvm::Result;
 use super::memory::Mem;
 use super::program::Gen;
-use crate::image::{Counter, Map, MapId};
+use crate::image::{Counter, EventKind, Map, MapId};
 use crate::ir::{Expr, ExprKind};
 use crate::kernel::Feature;
 use crate::types::layout::sequence;
@@ -181,7 +181,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                     },
                 )
             };
-            if per_cpu {
+            if per_cpu && !g.has(Feature::LookupPerCpu) {
+                // A program reaches its own CPU's value only; the loader reaches all.
+                g.notify(EventKind::Clear(map), g.place)?;
+            } else if per_cpu {
                 g.each_cpu(map, key, clear)?;
             } else {
                 let found = g.lookup(map, key)?;

@@ -191,6 +191,20 @@ fn maps_without_keys_are_cleared_on_all_cpus() {
     assert_eq!(loaded.words(map).iter().sum::<u64>(), 0);
 }
 
+#[test]
+fn before_5_18_the_loader_clears_them() {
+    let mut script = Script::new();
+    let map = script.gather(None, Agg::Count);
+    let delete = expr(ExprKind::MapDelete { map, key: None }, Type::Bool);
+    script.probe(vec![], vec![aggregate(map, None, None), stmt(StmtKind::Expr(delete))]);
+    let Some(loaded) = load(&script, Has::Nothing) else { return };
+    loaded.run(&[]);
+    let records = loaded.records();
+    let [record] = records.as_slice() else { panic!("{records:?}") };
+    let event = u32::from_ne_bytes(record[..4].try_into().unwrap()) as usize;
+    assert_eq!(loaded.image.manifest.events[event].kind, crate::image::EventKind::Clear(map));
+}
+
 /// Programs that the kernel keeps from interrupting each other need no atomic additions.
 #[test]
 fn only_nesting_programs_pay_for_atomics() {

@@ -3,6 +3,7 @@
 mod aggregates;
 mod build;
 mod events;
+mod kinds;
 mod loops;
 mod memory;
 mod run;

@@ -35,13 +35,17 @@ fn has(feature: Feature) -> bool {
 }
 
 pub(super) fn image(script: &Script, has: Has) -> Image {
+    image_with(script, has, false)
+}
+
+pub(super) fn image_with(script: &Script, has: Has, report_helper_errors: bool) -> Image {
     let has = |feature: Feature| has == Has::Everything && self::has(feature);
     let options = Options {
         config: &script.config,
         has: &has,
         cpus: cpus(),
         source: ("test.bt", "BEGIN { }\n"),
-        report_helper_errors: false,
+        report_helper_errors,
         verify: true,
         dump: None,
     };
@@ -173,6 +177,11 @@ impl Loaded {
     /// A value of one of the compiler's own maps.
     pub(super) fn named(&self, name: &str, key: &[u8]) -> Option<Vec<u8>> {
         self.map(name).lookup(key, MapFlags::ANY).unwrap()
+    }
+
+    /// Writes a value of one of the compiler's own maps.
+    pub(super) fn put(&self, name: &str, key: &[u8], value: &[u8]) {
+        self.map(name).update(key, value, MapFlags::ANY).unwrap();
     }
 
     /// The records sent since the last call.
