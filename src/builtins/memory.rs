@@ -42,6 +42,14 @@ pub const TABLE: &[Builtin] = &[
     )
     .doc("Of a field in a field too: `offsetof(struct file, f_path.dentry)`."),
     Builtin::function(
+        "is_err",
+        &[required("pointer", Kind::Address)],
+        "bool",
+        "Whether a pointer that a function returned is an error code",
+        is_err,
+    )
+    .doc("The kernel returns errors as the addresses -4095 to -1."),
+    Builtin::function(
         "bswap",
         &[required("number", Kind::Int)],
         "uint8, uint16, uint32 or uint64",
@@ -115,6 +123,14 @@ fn offsetof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         ty = *to;
     }
     call.check.offsetof(ty, &fields, call.span)
+}
+
+/// As `IS_ERR` of the kernel's `include/linux/err.h`.
+fn is_err(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    const MAX_ERRNO: u64 = 4095;
+    let address = build::cast(call.value(0)?.expr, Type::U64);
+    let first = build::constant(MAX_ERRNO.wrapping_neg(), Type::U64, call.span);
+    Ok(Value::new(Expr { span: call.span, ..build::binary(Binary::Ge, address, first) }))
 }
 
 /// Each byte moved to its mirror place; LLVM makes one instruction of it.

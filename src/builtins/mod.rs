@@ -11,6 +11,7 @@ mod printing;
 mod process;
 mod stacks;
 mod strings;
+mod task;
 mod time;
 mod values;
 
@@ -238,6 +239,7 @@ impl fmt::Display for Builtin {
 static TABLES: &[&[Builtin]] = &[
     values::TABLE,
     process::TABLE,
+    task::TABLE,
     time::TABLE,
     stacks::TABLE,
     strings::TABLE,

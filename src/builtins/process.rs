@@ -7,8 +7,7 @@ use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
 use crate::image::Global;
 use crate::ir::{Binary, Expr, ExprKind};
-use crate::syntax::ast::Tag;
-use crate::types::{Space, Type, layout};
+use crate::types::{Type, layout};
 
 /// `TASK_COMM_LEN` of the kernel's `include/linux/sched.h`.
 const COMM_SIZE: u32 = 16;
@@ -25,8 +24,6 @@ pub const TABLE: &[Builtin] = &[
     Builtin::value("gid", "uint64", "The group id of the process", gid),
     Builtin::value("username", "username", "The name of the user of the process", username),
     Builtin::value("comm", "string[16]", "The name of the thread", comm),
-    Builtin::value("curtask", "struct task_struct *", "The kernel's own record of the thread", curtask),
-    Builtin::value("ppid", "uint32", "The process id of the parent", ppid),
     Builtin::value("cgroup", "uint64", "The id of the control group of the process", cgroup),
     Builtin::function(
         "cgroupid",
@@ -44,6 +41,7 @@ pub const TABLE: &[Builtin] = &[
         cgroup_path,
     ),
     Builtin::value("cpid", "uint64", "The process id of the command given with -c", cpid),
+    Builtin::value("has_cpid", "bool", "Whether a command was given with -c", has_cpid),
     Builtin::action("signal", &[required("signal", Kind::Any)], "Sends a signal to the process", signal)
         .needs_unsafe()
         .doc("By number or by name: `signal(9)`, `signal(\"KILL\")`, `signal(\"SIGKILL\")`."),
@@ -129,30 +127,6 @@ fn comm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     Ok(Value::new(build::expr(kind, Type::Str(COMM_SIZE), call.span)))
 }
 
-/// The pointer to the current task, typed where the kernel's types are known.
-fn current_task(call: &mut Call<'_, '_, '_>) -> Value {
-    let to = call.check.host.types.find(Some(Tag::Struct), "task_struct").unwrap_or(Type::Void);
-    call.helper(libbpf_sys::BPF_FUNC_get_current_task, vec![], Type::ptr(to, Space::Kernel))
-}
-
-fn curtask(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    Ok(current_task(call))
-}
-
-fn ppid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    let span = call.span;
-    let task = current_task(call);
-    if *task.ty() == Type::ptr(Type::Void, Space::Kernel) {
-        return call.check.fail(
-            Diagnostic::error("no-kernel-types", span, "ppid needs the kernel's type information (BTF)")
-                .note("it is read from struct task_struct"),
-        );
-    }
-    let parent = call.check.field(task, "real_parent", span, span)?;
-    let pid = call.check.field(parent, "tgid", span, span)?;
-    Ok(Value::new(build::cast(pid.expr, Type::U32)))
-}
-
 fn cgroup(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     Ok(call.helper(libbpf_sys::BPF_FUNC_get_current_cgroup_id, vec![], Type::U64))
 }
@@ -193,6 +167,11 @@ fn cpid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         );
     }
     Ok(call.global(Global::ChildPid))
+}
+
+fn has_cpid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let given = call.check.options.has_child;
+    Ok(Value { literal: true, ..Value::new(build::boolean(given, call.span)) })
 }
 
 fn signal(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

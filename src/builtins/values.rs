@@ -15,6 +15,8 @@ pub const TABLE: &[Builtin] = &[
     Builtin::value("retval", "uint64", "What the traced function returns", retval),
     Builtin::value("func", "ksym_t", "The function that is traced", func),
     Builtin::value("probe", "string", "The full name of the probe that fired", probe),
+    Builtin::value("probetype", "string", "The kind of the probe that fired", probetype)
+        .doc("`special` for `BEGIN` and `END`, else the provider: `kprobe`."),
     Builtin::value("ctx", "void *", "The context that the kernel gives the program", ctx),
     Builtin::value("cpu", "uint64", "The number of the processor that this runs on", cpu),
     Builtin::value("ncpus", "uint64", "How many processors there are", ncpus),
@@ -121,6 +123,14 @@ fn probe(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let span = call.span;
     let name = call.check.in_view(|v| Some(v.name.clone()));
     name.map(|name| Value::new(crate::ir::Expr { span, ..name })).ok_or(crate::check::Stop::Reported)
+}
+
+fn probetype(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let provider = match call.check.in_view(|v| Some(v.provider)).unwrap_or_default() {
+        "BEGIN" | "END" | "begin" | "end" => "special",
+        other => other,
+    };
+    Ok(Value { literal: true, ..Value::new(build::text(provider.as_bytes(), call.span)) })
 }
 
 fn ctx(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

@@ -1,0 +1,76 @@
+//! The kernel's own record of a thread, `struct task_struct`, and what is commonly looked up in it.
+
+use super::{Builtin, Kind, Param, optional};
+use crate::check::{Call, Checked, Value, build};
+use crate::diagnostics::Diagnostic;
+use crate::syntax::ast::Tag;
+use crate::types::{Space, Type};
+
+const TASK: &[Param] = &[optional("task", Kind::Any)];
+
+pub const TABLE: &[Builtin] = &[
+    Builtin::value("curtask", "struct task_struct *", "The kernel's own record of the thread", curtask),
+    Builtin::function("ppid", TASK, "uint32", "The process id of the parent", ppid).bare(),
+    Builtin::function("pcomm", TASK, "string[16]", "The name of the parent", pcomm).bare(),
+    Builtin::function(
+        "leader_tid",
+        TASK,
+        "uint32",
+        "The thread id of the process's first thread",
+        leader_tid,
+    )
+    .bare(),
+    Builtin::function(
+        "leader_comm",
+        TASK,
+        "string[16]",
+        "The name of the process's first thread",
+        leader_comm,
+    )
+    .bare(),
+];
+
+fn curtask(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let to = call.check.host.types.find(Some(Tag::Struct), "task_struct").unwrap_or(Type::Void);
+    Ok(call.helper(libbpf_sys::BPF_FUNC_get_current_task, vec![], Type::ptr(to, Space::Kernel)))
+}
+
+fn ppid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let pid = of_task(call, "real_parent", "tgid")?;
+    Ok(Value::new(build::cast(pid.expr, Type::U32)))
+}
+
+fn pcomm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    of_task(call, "real_parent", "comm")
+}
+
+fn leader_tid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let tid = of_task(call, "group_leader", "pid")?;
+    Ok(Value::new(build::cast(tid.expr, Type::U32)))
+}
+
+fn leader_comm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    of_task(call, "group_leader", "comm")
+}
+
+/// Something of a task that another, given or the current one, points to.
+fn of_task(call: &mut Call<'_, '_, '_>, other: &str, what: &str) -> Checked<Value> {
+    let span = call.span;
+    let task = match call.optional_value(0) {
+        Some(task) => task,
+        None => curtask(call)?,
+    };
+    if *task.ty() == Type::ptr(Type::Void, Space::Kernel) {
+        let name = call.name;
+        return call.check.fail(
+            Diagnostic::error(
+                "no-kernel-types",
+                span,
+                format!("{name} needs the kernel's type information (BTF)"),
+            )
+            .note("it is read from struct task_struct"),
+        );
+    }
+    let other = call.check.field(task, other, span, span)?;
+    call.check.field(other, what, span, span)
+}
