@@ -362,8 +362,8 @@ impl<'a> Session<'a> {
     /// Notes where the libraries of the processes that we know of are, as long as they run.
     /// Whether all is known that is needed at least: what maps files.
     fn keep_symbols(&mut self) -> bool {
-        let processes = self.job.child.into_iter().chain(self.job.options.pid);
-        !self.user_symbols || processes.fold(true, |all, pid| self.actions.symbols.keep(pid) && all)
+        let mut processes = self.job.child.into_iter().chain(self.job.options.pid);
+        !self.user_symbols || processes.all(|pid| self.actions.symbols.keep(pid))
     }
 }
 
