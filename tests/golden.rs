@@ -17,8 +17,11 @@ use bpftrace::diagnostics::{FileId, Sources, render};
 use bpftrace::syntax;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// Makes the text to compare of a script's.
+type Render = fn(&str) -> Result<String, Failed>;
+
 /// An area's directory, and how its scripts become text.
-const AREAS: &[(&str, fn(&str) -> Result<String, Failed>)] = &[
+const AREAS: &[(&str, Render)] = &[
     ("ast", ast),
     ("syntax-errors", syntax_errors),
     ("check", checking::program),
