@@ -145,17 +145,32 @@ impl Session {
         let file = self.read(program)?;
         let text = self.sources.get(file).map_or("", |source| &source.text);
         let (script, problems) = syntax::parse(text, file);
-        let mut all = Diagnostics::default();
-        all.extend(problems);
+        let directory = match program {
+            Program::File(path) => path.parent(),
+            Program::Text(_) | Program::Stdin => None,
+        };
         let inputs = expand::Inputs {
             positional: &options.positional,
+            named: &options.named,
+            directory: directory.unwrap_or(Path::new("")),
             config: &options.config,
             config_from_env: &options.config_from_env,
             has_btf: &|| std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
         };
-        let (script, config, problems) = expand::expand(script, &inputs);
+        let expand::Expanded { script, config, diagnostics, help } =
+            expand::expand(script, &inputs, &mut self.sources);
+        let mut all = Diagnostics::default();
         all.extend(problems);
-        self.unless_errors(Some((script, config)), all)
+        all.extend(diagnostics);
+        let parsed = self.unless_errors(Some((script, config)), all)?;
+        match help {
+            Some(help) => {
+                print(&help)?;
+                // As the reference does: what was asked for did not run.
+                Err(Diagnostics::default())
+            }
+            None => Ok(parsed),
+        }
     }
 
     fn generate(

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
+use bpftrace::config::Config;
 use bpftrace::diagnostics::{FileId, Sources, render};
+use bpftrace::expand::{self, Expanded};
 use bpftrace::syntax;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -24,6 +26,8 @@ type Render = fn(&str) -> Result<String, Failed>;
 const AREAS: &[(&str, Render)] = &[
     ("ast", ast),
     ("syntax-errors", syntax_errors),
+    ("expand", expanded),
+    ("expand-errors", expand_errors),
     ("check", checking::program),
     ("check-errors", checking::problems),
 ];
@@ -44,6 +48,44 @@ fn syntax_errors(text: &str) -> Result<String, Failed> {
         return Err("the script parsed".into());
     }
     Ok(render::text(&diagnostics, &Sources::single("stdin", text), false))
+}
+
+/// The tree once macros, imports, `#define`s and parameters are in place. Imports are those beside the case.
+fn expanded(text: &str) -> Result<String, Failed> {
+    let (expanded, sources) = expand(text, "expand")?;
+    if !expanded.diagnostics.is_empty() {
+        return Err(render::text(expanded.diagnostics.iter(), &sources, false).into());
+    }
+    Ok(syntax::dump::script(&expanded.script))
+}
+
+/// What is said about a script while it is expanded.
+fn expand_errors(text: &str) -> Result<String, Failed> {
+    let (expanded, sources) = expand(text, "expand-errors")?;
+    if expanded.diagnostics.is_empty() {
+        return Err("the script is expanded without complaint".into());
+    }
+    Ok(render::text(expanded.diagnostics.iter(), &sources, false))
+}
+
+/// Expands a script with a few parameters. A line `// options: a=1 b` gives it options.
+fn expand(text: &str, area: &str) -> Result<(Expanded, Sources), Failed> {
+    let mut sources = Sources::single("stdin", text);
+    let (script, problems) = syntax::parse(text, FileId::default());
+    if !problems.is_empty() {
+        return Err(render::text(&problems, &sources, false).into());
+    }
+    let named = text.lines().find_map(|line| line.strip_prefix("// options:")).unwrap_or_default();
+    let named: Vec<String> = named.split_whitespace().map(str::to_owned).collect();
+    let inputs = expand::Inputs {
+        positional: &["7".to_owned(), "word".to_owned()],
+        named: &named,
+        directory: &Path::new("tests/golden").join(area),
+        config: &Config::default(),
+        config_from_env: &[],
+        has_btf: &|| true,
+    };
+    Ok((expand::expand(script, &inputs, &mut sources), sources))
 }
 
 fn main() -> ExitCode {

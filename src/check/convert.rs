@@ -70,10 +70,23 @@ impl Checker<'_, '_> {
         to_parts: &[(Option<&str>, &Type)],
     ) -> Option<ir::Expr> {
         let span = value.expr.span;
-        let parts = self.parts(value)?;
-        let (before, mut parts) = parts;
+        let (mut before, mut parts) = self.parts(value)?;
         if parts.len() != to_parts.len() {
             return None;
+        }
+        let reordered = parts.iter().zip(to_parts).any(|((name, _), (to, _))| name.as_deref() != *to);
+        if reordered {
+            // What stands first runs first, wherever it goes.
+            for (_, part) in &mut parts {
+                if !matches!(
+                    part.expr.kind,
+                    ir::ExprKind::Const(_) | ir::ExprKind::Bytes(_) | ir::ExprKind::Var(_)
+                ) {
+                    let (set, kept) = self.keep(part.expr.clone());
+                    before.push(set);
+                    part.expr = kept;
+                }
+            }
         }
         let offsets = layout::sequence(to_parts.iter().map(|(_, ty)| *ty), self.host.types.layouts()).offsets;
         let mut packed = vec![];
@@ -172,7 +185,10 @@ impl Checker<'_, '_> {
                 build::cast(value.expr, to)
             }
             Type::Ptr { to: pointee, .. } if scalar => {
-                build::cast(build::cast(value.expr, Type::U64), Type::ptr((**pointee).clone(), space))
+                // An address has no sign: `(uint8 *)-1` is 0xff, since -1 fits 8 bits.
+                let bits = from.as_int().map_or(Type::U64, |int| Type::Int(Int { signed: false, ..int }));
+                let address = build::cast(build::cast(value.expr, bits), Type::U64);
+                build::cast(address, Type::ptr((**pointee).clone(), space))
             }
             // An array in memory decays, as in C.
             Type::Ptr { to: pointee, .. } if matches!(from, Type::Array { .. } | Type::Str(_)) => {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::shape::{Flex, Shape};
 use super::walk::FoundMap;
 use super::{Checked, Stop};
-use crate::diagnostics::Span;
+use crate::diagnostics::{FileId, Span};
 use crate::image::MapId;
 use crate::types::{Int, Type};
 
@@ -19,7 +19,7 @@ pub struct Env {
     by_name: HashMap<String, MapId>,
     variables: HashMap<VariableKey, Slot>,
     /// Variables that are used after the block that first assigns to them, by program and name, and where.
-    outliving: HashMap<(usize, String), Span>,
+    outliving: HashMap<(usize, String, FileId), Span>,
     learned: bool,
 }
 
@@ -193,12 +193,12 @@ impl Env {
 
     /// A variable is used at a place where the block that assigns to it has ended.
     pub fn outlives(&mut self, instance: usize, name: &str, used: Span) {
-        self.learned |= self.outliving.insert((instance, name.to_owned()), used).is_none();
+        self.learned |= self.outliving.insert((instance, name.to_owned(), used.file), used).is_none();
     }
 
-    /// Where a variable is used after its block, if it is.
-    pub fn outliving(&self, instance: usize, name: &str) -> Option<Span> {
-        self.outliving.get(&(instance, name.to_owned())).copied()
+    /// Where a variable that is assigned to in that place is used after its block, if it is.
+    pub fn outliving(&self, instance: usize, name: &str, place: Span) -> Option<Span> {
+        self.outliving.get(&(instance, name.to_owned(), place.file)).copied()
     }
 
     /// A variable's type, of those that have one.

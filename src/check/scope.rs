@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::env::VariableKey;
 use super::shape::{Shape, Value};
 use super::{Checked, Checker, Stop, build};
-use crate::diagnostics::{Diagnostic, Span};
+use crate::diagnostics::{Diagnostic, FileId, Span};
 use crate::ir::{self, VarId};
 use crate::probes::Group;
 use crate::types::Type;
@@ -17,9 +17,9 @@ pub struct Current {
     /// Which program this is, counted over the whole script.
     pub instance: usize,
     pub group: Option<Rc<Group>>,
-    scopes: Vec<HashMap<String, Local>>,
+    scopes: Vec<HashMap<Name, Local>>,
     /// Variables of blocks that have ended.
-    ended: HashMap<String, Local>,
+    ended: HashMap<Name, Local>,
     variables: Vec<Declared>,
     /// How many loops we are in.
     pub loops: u32,
@@ -28,6 +28,9 @@ pub struct Current {
     /// In `sizeof` and the like: what is looked at is not run.
     pub unevaluated: u32,
 }
+
+/// A variable's name and the text that it is written in: a macro's variables are not those of its caller.
+type Name = (String, FileId);
 
 /// A variable of the program that is being written.
 enum Declared {
@@ -51,8 +54,14 @@ impl Current {
         Current { instance, group: Some(group), ..Current::default() }
     }
 
-    fn find(&mut self, name: &str) -> Option<&mut Local> {
-        self.scopes.iter_mut().rev().find_map(|s| s.get_mut(name))
+    fn find(&mut self, name: &str, place: Span) -> Option<&mut Local> {
+        let name = (name.to_owned(), place.file);
+        self.scopes.iter_mut().rev().find_map(|s| s.get_mut(&name))
+    }
+
+    /// Where a variable of that name is declared in another text.
+    fn elsewhere(&self, name: &str) -> Option<Span> {
+        self.scopes.iter().rev().flatten().find(|((n, _), _)| n == name).map(|(_, local)| local.key.1)
     }
 
     fn add(&mut self, declared: Declared) -> VarId {
@@ -74,7 +83,7 @@ impl Checker<'_, '_> {
     /// Makes a variable, of the innermost scope. Names may not hide others.
     pub fn declare(&mut self, name: &str, span: Span, assigned: bool) -> (VarId, VariableKey) {
         let key = (self.probe.instance, span);
-        if let Some(other) = self.probe.find(name) {
+        if let Some(other) = self.probe.find(name, span) {
             let first = other.key.1;
             if first != span {
                 self.report(
@@ -90,26 +99,26 @@ impl Checker<'_, '_> {
         }
         let id = self.probe.add(Declared::Script { name: name.to_owned(), key });
         if let Some(scope) = self.probe.scopes.last_mut() {
-            scope.insert(name.to_owned(), Local { id, key, assigned, implicit: false });
+            scope.insert((name.to_owned(), span.file), Local { id, key, assigned, implicit: false });
         }
         (id, key)
     }
 
     /// The variable that an assignment goes to; the first one declares it.
     pub fn assigned_variable(&mut self, name: &str, span: Span) -> (VarId, VariableKey) {
-        if let Some(local) = self.probe.find(name) {
+        if let Some(local) = self.probe.find(name, span) {
             local.assigned = true;
             return (local.id, local.key);
         }
         let key = (self.probe.instance, span);
         let id = self.probe.add(Declared::Script { name: name.to_owned(), key });
-        let used_later = self.env.outliving(self.probe.instance, name);
+        let used_later = self.env.outliving(self.probe.instance, name, span);
         let scope = match used_later {
             Some(_) => self.probe.scopes.first_mut(),
             None => self.probe.scopes.last_mut(),
         };
         if let Some(scope) = scope {
-            scope.insert(name.to_owned(), Local { id, key, assigned: true, implicit: true });
+            scope.insert((name.to_owned(), span.file), Local { id, key, assigned: true, implicit: true });
         }
         if let Some(used) = used_later {
             self.report(
@@ -128,8 +137,9 @@ impl Checker<'_, '_> {
     /// The variable that a name stands for.
     pub fn variable(&mut self, name: &str, span: Span) -> Checked<(VarId, VariableKey)> {
         let unevaluated = self.probe.unevaluated > 0;
-        let outlived = self.probe.ended.get(name).is_some_and(|local| local.implicit);
-        match self.probe.find(name) {
+        let outlived =
+            self.probe.ended.get(&(name.to_owned(), span.file)).is_some_and(|local| local.implicit);
+        match self.probe.find(name, span) {
             Some(local) => {
                 let (id, key) = (local.id, local.key);
                 if !local.assigned && !unevaluated {
@@ -147,8 +157,9 @@ impl Checker<'_, '_> {
                 Err(Stop::Unresolved)
             }
             None => {
+                let here = |(n, text): &Name| (*text == span.file).then(|| format!("${n}"));
                 let mut names: Vec<String> =
-                    self.probe.scopes.iter().flat_map(|s| s.keys().map(|n| format!("${n}"))).collect();
+                    self.probe.scopes.iter().flat_map(|s| s.keys().filter_map(here)).collect();
                 names.sort();
                 let mut error = Diagnostic::error(
                     "undefined-variable",
@@ -156,10 +167,16 @@ impl Checker<'_, '_> {
                     format!("Undefined or undeclared variable: ${name}"),
                 );
                 let wider = format!("to use it after that block, write \"let ${name};\" before the block");
-                error = match (self.probe.ended.get(name), super::expr::similar(&format!("${name}"), names)) {
+                let ended = self.probe.ended.get(&(name.to_owned(), span.file));
+                let elsewhere = self.probe.elsewhere(name);
+                error = match (ended, super::expr::similar(&format!("${name}"), names)) {
                     (Some(local), _) => {
                         error.label(local.key.1, "declared here, in a block that has ended").help(wider)
                     }
+                    _ if let Some(other) = elsewhere => error
+                        .label(other, "this one belongs to another text")
+                        .note("a macro sees its own variables and its parameters only")
+                        .help(format!("make it a parameter, ${name}, and pass it")),
                     (None, Some(names)) => error.help(names),
                     (None, None) => error.help(format!("assign to it first: ${name} = …")),
                 };

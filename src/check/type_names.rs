@@ -4,7 +4,7 @@ use super::operators::literal_int;
 use super::shape::Value;
 use super::{Checked, Checker};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::syntax::ast::{self, Tag, TypeName, TypeSuffix};
+use crate::syntax::ast::{self, TypeBase, TypeName, TypeSuffix};
 use crate::types::{Space, Type, layout};
 
 impl Checker<'_, '_> {
@@ -40,22 +40,24 @@ impl Checker<'_, '_> {
     }
 
     fn base_type(&mut self, written: &TypeName) -> Checked<Type> {
-        if let Some(ty) = self.host.types.find(written.tag, &written.name) {
+        let (tag, name) = match &written.base {
+            TypeBase::Named { tag, name } => (*tag, name),
+            TypeBase::Of(e) => return self.type_of(e),
+        };
+        if let Some(ty) = self.host.types.find(tag, name) {
             return Ok(ty);
         }
-        let spelled = match written.tag {
-            Some(Tag::Struct) => format!("struct {}", written.name),
-            Some(Tag::Union) => format!("union {}", written.name),
-            Some(Tag::Enum) => format!("enum {}", written.name),
-            None => written.name.clone(),
+        let spelled = match tag {
+            Some(tag) => format!("{} {name}", tag.keyword()),
+            None => name.clone(),
         };
         let mut error = Diagnostic::error(
             "unknown-type",
             written.span,
             format!("Cannot resolve unknown type \"{spelled}\""),
         );
-        let names = self.host.types.similar(written.tag, &written.name);
-        error = match super::expr::similar(&written.name, names) {
+        let names = self.host.types.similar(tag, name);
+        error = match super::expr::similar(name, names) {
             Some(names) => error.help(names),
             None => match self.host.types.problem() {
                 Some(problem) => error.note(problem),

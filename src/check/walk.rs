@@ -1,6 +1,6 @@
 //! Looks through a script's syntax before anything is typed: what a probe uses, and which maps there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostics::Span;
 use crate::probes::Uses;
@@ -31,7 +31,10 @@ fn stmt<'a>(s: &'a Stmt, each: &mut dyn FnMut(Node<'a>)) {
             expr(place, each);
             expr(value, each);
         }
-        StmtKind::Let { value, .. } => value.iter().for_each(|e| expr(e, each)),
+        StmtKind::Let { ty: named, value, .. } => {
+            named.iter().for_each(|t| ty(t, each));
+            value.iter().for_each(|e| expr(e, each));
+        }
         StmtKind::If { condition, then, otherwise } => {
             expr(condition, each);
             block(then, each);
@@ -70,8 +73,12 @@ pub fn expr<'a>(e: &'a Expr, each: &mut dyn FnMut(Node<'a>)) {
         ExprKind::Unary { operand, .. }
         | ExprKind::Step { place: operand, .. }
         | ExprKind::Field { base: operand, .. }
-        | ExprKind::TupleField { base: operand, .. }
-        | ExprKind::Cast { operand, .. } => expr(operand, each),
+        | ExprKind::TupleField { base: operand, .. } => expr(operand, each),
+        ExprKind::Cast { ty: named, operand } => {
+            ty(named, each);
+            expr(operand, each);
+        }
+        ExprKind::TypeCall { ty: named, .. } => ty(named, each),
         ExprKind::Binary { left, right, .. } | ExprKind::Index { base: left, index: right } => {
             expr(left, each);
             expr(right, each);
@@ -90,8 +97,14 @@ pub fn expr<'a>(e: &'a Expr, each: &mut dyn FnMut(Node<'a>)) {
         | ExprKind::Variable(_)
         | ExprKind::Positional(_)
         | ExprKind::PositionalCount
-        | ExprKind::TypeCall { .. }
         | ExprKind::Error => {}
+    }
+}
+
+fn ty<'a>(named: &'a TypeName, each: &mut dyn FnMut(Node<'a>)) {
+    match &named.base {
+        TypeBase::Named { .. } => {}
+        TypeBase::Of(e) => expr(e, each),
     }
 }
 
@@ -131,12 +144,11 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
     let mut found: Vec<FoundMap> = vec![];
     let mut index: BTreeMap<&str, usize> = BTreeMap::new();
     // Maps that stand as a whole, and whether that says that they have keys.
-    let mut whole: BTreeMap<(u32, u32), Option<bool>> = BTreeMap::new();
-    let place = |span: Span| (span.start, span.end);
+    let mut whole: HashMap<Span, Option<bool>> = HashMap::new();
     for p in &script.probes {
         probe(p, &mut |node| match node {
             Node::Stmt(Stmt { kind: StmtKind::For { over: Range::Map(map), .. }, .. }) => {
-                whole.insert(place(map.span), Some(true));
+                whole.insert(map.span, Some(true));
             }
             Node::Stmt(_) => {}
             Node::Expr(Expr { kind: ExprKind::Call { name, args, .. }, .. }) => {
@@ -148,7 +160,7 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                         "print" | "clear" | "zero" => None,
                         _ => return,
                     };
-                    whole.insert(place(*span), keyed);
+                    whole.insert(*span, keyed);
                 }
             }
             Node::Expr(Expr { kind: ExprKind::Map { name, key }, span }) => {
@@ -156,7 +168,7 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                     found.push(FoundMap { name: name.clone(), keyed: None, accessed: false, span: *span });
                     found.len() - 1
                 });
-                let as_whole = whole.get(&place(*span));
+                let as_whole = whole.get(span);
                 let keyed = match key {
                     Some(_) => Some(true),
                     None => *as_whole.unwrap_or(&Some(false)),

@@ -8,9 +8,9 @@ pub mod suggest;
 
 use serde::{Deserialize, Serialize};
 
-/// One source text of the program: the script itself, later also its imports.
+/// One source text of the program: the script itself, one of its imports, or what a macro's text became at one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FileId(pub u16);
+pub struct FileId(pub u32);
 
 /// A half-open range of bytes in one source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,8 +27,12 @@ impl Span {
         Span { file, start: clamp(start), end: clamp(end) }
     }
 
-    /// The smallest span that covers both. They are of one file.
+    /// The smallest span that covers both; this one if they are of different texts, as an operand and the macro
+    /// around it are.
     pub fn to(self, other: Span) -> Span {
+        if self.file != other.file {
+            return self;
+        }
         Span { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
@@ -41,7 +45,7 @@ impl Span {
 /// The texts of a program, and their names as they are shown: `stdin` for `-e` and `-`, the path for a file.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    files: Vec<Source>,
+    entries: Vec<Entry>,
 }
 
 /// One text with its name.
@@ -49,6 +53,24 @@ pub struct Sources {
 pub struct Source {
     pub name: String,
     pub text: String,
+}
+
+/// A macro's text where a call put it. Its places are those of the macro; that they are of a text of their own tells
+/// one call's from another's.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// The macro's name.
+    pub name: String,
+    /// Where it is called.
+    pub call: Span,
+    /// The text that the macro is written in.
+    of: FileId,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Text(Source),
+    Expansion(Expansion),
 }
 
 impl Sources {
@@ -60,13 +82,45 @@ impl Sources {
     }
 
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
-        let id = FileId(u16::try_from(self.files.len()).unwrap_or(u16::MAX));
-        self.files.push(Source { name: name.into(), text: text.into() });
+        self.push(Entry::Text(Source { name: name.into(), text: text.into() }))
+    }
+
+    /// Adds the text of a macro, which is written in `of`, as it is put in place at a call.
+    pub fn add_expansion(&mut self, name: impl Into<String>, of: FileId, call: Span) -> FileId {
+        self.push(Entry::Expansion(Expansion { name: name.into(), call, of }))
+    }
+
+    fn push(&mut self, entry: Entry) -> FileId {
+        let id = FileId(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+        self.entries.push(entry);
         id
     }
 
+    /// The text of a file; a macro's is the one that it is written in.
     pub fn get(&self, id: FileId) -> Option<&Source> {
-        self.files.get(usize::from(id.0))
+        match self.entries.get(usize::try_from(id.0).ok()?)? {
+            Entry::Text(source) => Some(source),
+            Entry::Expansion(expansion) if expansion.of != id => self.get(expansion.of),
+            Entry::Expansion(_) => None,
+        }
+    }
+
+    /// The call that put a text in place, for those of macros.
+    pub fn expansion(&self, id: FileId) -> Option<&Expansion> {
+        match self.entries.get(usize::try_from(id.0).ok()?)? {
+            Entry::Text(_) => None,
+            Entry::Expansion(expansion) => Some(expansion),
+        }
+    }
+
+    /// The calls of macros that lead to a place, innermost first.
+    pub fn calls(&self, span: Span) -> impl Iterator<Item = &Expansion> {
+        std::iter::successors(self.expansion(span.file), |e| self.expansion(e.call.file))
+    }
+
+    /// The place outside of all macros: the outermost call that leads to it, or itself.
+    pub fn outermost(&self, span: Span) -> Span {
+        self.calls(span).last().map_or(span, |e| e.call)
     }
 
     /// The text under a span, or "" where it points outside.

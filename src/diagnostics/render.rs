@@ -59,6 +59,9 @@ pub fn one(diagnostic: &Diagnostic, sources: &Sources, color: bool) -> String {
     };
     let mut out = Text { sources, color, out: String::new() };
     out.place(diagnostic.span, word, &diagnostic.message, tint);
+    for call in diagnostic.span.iter().flat_map(|span| sources.calls(*span)) {
+        out.place(Some(call.call), "NOTE", &expanded(&call.name), CYAN);
+    }
     for (span, label) in &diagnostic.labels {
         out.place(Some(*span), "NOTE", label, CYAN);
     }
@@ -69,6 +72,11 @@ pub fn one(diagnostic: &Diagnostic, sources: &Sources, color: bool) -> String {
         out.place(None, "HINT", help, CYAN);
     }
     out.out
+}
+
+/// What is said about the call of a macro that something is wrong in.
+fn expanded(name: &str) -> String {
+    format!("in this call of the macro `{name}`")
 }
 
 /// Only the message itself with its place, without the source text: for what a script itself says about a place.
@@ -206,13 +214,15 @@ pub fn json<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>, sources: 
         if let Some(span) = diagnostic.span {
             object["at"] = place_json(span, sources);
         }
-        if !diagnostic.labels.is_empty() {
+        let calls = diagnostic.span.iter().flat_map(|span| sources.calls(*span));
+        let calls: Vec<(Span, String)> = calls.map(|e| (e.call, expanded(&e.name))).collect();
+        if !calls.is_empty() || !diagnostic.labels.is_empty() {
             let label = |(span, text): &(Span, String)| {
                 let mut label = place_json(*span, sources);
                 label["message"] = text.as_str().into();
                 label
             };
-            object["labels"] = diagnostic.labels.iter().map(label).collect();
+            object["labels"] = calls.iter().chain(&diagnostic.labels).map(label).collect();
         }
         for (name, list) in [("notes", &diagnostic.notes), ("help", &diagnostic.help)] {
             if !list.is_empty() {
@@ -319,6 +329,23 @@ mod tests {
         assert_eq!(use_color(env("always")), Ok(true));
         assert_eq!(use_color(env("never")), Ok(false));
         assert_eq!(use_color(env("sometimes")), Err("sometimes".into()));
+    }
+
+    #[test]
+    fn a_macros_place_is_shown_with_the_calls_that_lead_to_it() {
+        let mut sources = Sources::single("f", "macro m() { bad }\nmacro n() { m() }\nBEGIN { n(); }");
+        let outer = sources.add_expansion("n", FileId(0), Span::new(FileId(0), 44, 47));
+        let inner = sources.add_expansion("m", FileId(0), Span::new(outer, 30, 33));
+        let diagnostic = Diagnostic::error("test", Span::new(inner, 12, 15), "it is wrong");
+        assert_eq!(
+            one(&diagnostic, &sources, false),
+            "f:1:13-16: ERROR: it is wrong\nmacro m() { bad }\n            ~~~\n\
+             f:2:13-16: NOTE: in this call of the macro `m`\nmacro n() { m() }\n            ~~~\n\
+             f:3:9-12: NOTE: in this call of the macro `n`\nBEGIN { n(); }\n        ~~~\n"
+        );
+        let text = json([&diagnostic], &sources);
+        assert!(text.contains("in this call of the macro `n`"), "{text}");
+        assert_eq!(sources.outermost(Span::new(inner, 12, 15)).start, 44);
     }
 
     #[test]

@@ -1,18 +1,27 @@
-//! From one syntax tree to another: what is decided before anything has a type. The config block is applied, the
-//! script's parameters take their places in attach points, `#define`s theirs in expressions.
+//! From one syntax tree to another: what is decided before anything has a type. Imports are read, the config block
+//! is applied, macros, `#define`s and the script's parameters take their places.
 
 mod config;
 mod definitions;
+mod imports;
+mod macros;
+mod options;
 mod parameters;
 
+use std::path::Path;
+
 use crate::config::Config;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, Sources};
 use crate::syntax::ast::Script;
 
 /// What the command line and the machine say.
 pub struct Inputs<'a> {
     /// `$1`, `$2`, …
     pub positional: &'a [String],
+    /// `name=value` and `name`, of the options after `--`.
+    pub named: &'a [String],
+    /// Where the script is, which its imports are looked for in; "" is the current directory.
+    pub directory: &'a Path,
     /// The defaults, and what the environment sets.
     pub config: &'a Config,
     /// The variables that the environment sets: they win over the script's.
@@ -22,16 +31,32 @@ pub struct Inputs<'a> {
     pub has_btf: &'a dyn Fn() -> bool,
 }
 
-/// The script, ready to be checked, and the settings it runs with.
+/// What became of a script.
+pub struct Expanded {
+    /// Ready to be checked.
+    pub script: Script,
+    /// The settings it runs with.
+    pub config: Config,
+    pub diagnostics: Diagnostics,
+    /// What to show in place of running it: `--help` was among its options.
+    pub help: Option<String>,
+}
+
+/// Expands a script. Its imports and what macros become are added to the sources.
 ///
 /// `#include`s stay in it: what they would define comes from BTF, so the check can say which of them it misses when
 /// a name is unknown.
-pub fn expand(mut script: Script, inputs: &Inputs<'_>) -> (Script, Config, Diagnostics) {
+pub fn expand(mut script: Script, inputs: &Inputs<'_>, sources: &mut Sources) -> Expanded {
     let mut diagnostics = Diagnostics::default();
+    imports::apply(&mut script, inputs.directory, sources, &mut diagnostics);
     let config = config::apply(&script, inputs, &mut diagnostics);
     definitions::apply(&mut script, inputs.has_btf, &mut diagnostics);
-    parameters::apply(&mut script, inputs.positional, &mut diagnostics);
-    (script, config, diagnostics)
+    macros::apply(&mut script, sources, &mut diagnostics);
+    let help = options::apply(&mut script, inputs.named, &mut diagnostics);
+    if help.is_none() {
+        parameters::apply(&mut script, inputs.positional, &mut diagnostics);
+    }
+    Expanded { script, config, diagnostics, help }
 }
 
 #[cfg(test)]

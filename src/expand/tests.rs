@@ -13,15 +13,18 @@ fn run(text: &str, positional: &[&str], from_env: &[&'static str]) -> Result<(Sc
     let positional: Vec<String> = positional.iter().map(|s| (*s).to_owned()).collect();
     let inputs = Inputs {
         positional: &positional,
+        named: &[],
+        directory: Path::new(""),
         config: &Config::default(),
         config_from_env: from_env,
         has_btf: &|| true,
     };
-    let (script, config, diagnostics) = expand(script, &inputs);
+    let mut sources = Sources::single("stdin", text);
+    let Expanded { script, config, diagnostics, .. } = expand(script, &inputs, &mut sources);
     if diagnostics.is_empty() {
         Ok((script, config))
     } else {
-        Err(render::text(diagnostics.iter(), &Sources::single("stdin", text), false))
+        Err(render::text(diagnostics.iter(), &sources, false))
     }
 }
 

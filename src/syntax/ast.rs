@@ -10,6 +10,11 @@ pub struct Script {
     pub definitions: Vec<Definition>,
     /// The `config = { … }` block.
     pub config: Vec<ConfigEntry>,
+    /// `import "…";`, in order.
+    pub imports: Vec<Import>,
+    /// `let @x = hash(100);`
+    pub maps: Vec<MapDeclaration>,
+    pub macros: Vec<Macro>,
     pub probes: Vec<Probe>,
 }
 
@@ -36,6 +41,55 @@ pub struct ConfigEntry {
     pub name: String,
     pub value: Expr,
     pub span: Span,
+}
+
+/// `import "path";`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    pub path: String,
+    /// The path in its quotes.
+    pub span: Span,
+}
+
+/// `let @name = kind(arguments);`
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapDeclaration {
+    /// Without the `@`.
+    pub name: String,
+    pub name_span: Span,
+    /// `hash`, `lruhash`, …, as written.
+    pub kind: String,
+    pub kind_span: Span,
+    pub args: Vec<Expr>,
+    pub span: Span,
+}
+
+/// `macro name(parameters) { … }`. Its body is an expression where it ends in a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Macro {
+    pub name: String,
+    pub name_span: Span,
+    pub params: Vec<MacroParam>,
+    pub body: Block,
+}
+
+/// A parameter of a macro, and with what a call must fill it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MacroParam {
+    pub kind: MacroParamKind,
+    /// Without `$` and `@`.
+    pub name: String,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MacroParamKind {
+    /// `$x`: a variable, which the macro may change.
+    Variable,
+    /// `@x`: a map.
+    Map,
+    /// `x`: any expression, or a type in `typeof(…)`.
+    Expr,
 }
 
 /// Attach points, an optional predicate, and what to do.
@@ -287,16 +341,25 @@ impl BinaryOp {
     }
 }
 
-/// A type as written: `uint64`, `struct task_struct *`, `int8[16]`, `unsigned long long`, `path *`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A type as written: `uint64`, `struct task_struct *`, `int8[16]`, `unsigned long long`, `path *`, `typeof($x)[2]`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TypeName {
-    /// `struct`, `union` or `enum`, where written.
-    pub tag: Option<Tag>,
-    /// The name, C's several words joined by one space.
-    pub name: String,
+    pub base: TypeBase,
     /// `*` and `[n]`, read left to right.
     pub suffixes: Vec<TypeSuffix>,
     pub span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TypeBase {
+    Named {
+        /// `struct`, `union` or `enum`, where written.
+        tag: Option<Tag>,
+        /// The name, C's several words joined by one space.
+        name: String,
+    },
+    /// `typeof(expression)`
+    Of(Box<Expr>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 mod expressions;
 mod types;
 
+pub use expressions::values;
+
 use super::ast::{
     BinaryOp, Block, ConfigEntry, Expr, ExprKind, Range, Stmt, StmtKind, Tag, TypeName, UnaryOp,
 };
@@ -23,6 +25,7 @@ pub struct Deep<T> {
 pub type DeepExpr = Deep<Expr>;
 pub type DeepStmt = Deep<Stmt>;
 pub type DeepBlock = Deep<Block>;
+pub type DeepType = Deep<TypeName>;
 
 /// What was parsed; the first token says which.
 #[derive(Clone, Debug)]
@@ -215,15 +218,15 @@ impl<'s> Builder<'s> {
         name_l: usize,
         name_r: usize,
         name: &str,
-        ty: Option<TypeName>,
+        ty: Option<DeepType>,
         value: Option<DeepExpr>,
     ) -> DeepStmt {
         let (span, name_span) = (self.span(l, r), self.span(name_l, name_r));
-        let depth = value.as_ref().map_or(0, |v| v.depth);
+        let depth = ty.as_ref().map_or(0, |t| t.depth).max(value.as_ref().map_or(0, |v| v.depth));
         self.stmt(span, [depth], || StmtKind::Let {
             name: bare(name),
             name_span,
-            ty,
+            ty: ty.map(|t| t.node),
             value: value.map(|v| v.node),
         })
     }

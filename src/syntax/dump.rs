@@ -3,7 +3,10 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
-use super::ast::{Block, Expr, ExprKind, Range, Script, Stmt, StmtKind, Tag, TypeName, TypeSuffix, UnaryOp};
+use super::ast::{
+    Block, Expr, ExprKind, MacroParamKind, Range, Script, Stmt, StmtKind, TypeBase, TypeName, TypeSuffix,
+    UnaryOp,
+};
 
 /// The whole script.
 pub fn script(script: &Script) -> String {
@@ -13,6 +16,25 @@ pub fn script(script: &Script) -> String {
     }
     for entry in &script.config {
         dump.line(format_args!("(config {} {})", entry.name, E(&entry.value)));
+    }
+    for import in &script.imports {
+        dump.line(format_args!("(import {:?})", import.path));
+    }
+    for map in &script.maps {
+        let args: String = map.args.iter().map(|arg| format!(" {}", E(arg))).collect();
+        dump.line(format_args!("(map @{} {}{args})", map.name, map.kind));
+    }
+    for definition in &script.macros {
+        let params: String = definition
+            .params
+            .iter()
+            .map(|param| match param.kind {
+                MacroParamKind::Variable => format!(" ${}", param.name),
+                MacroParamKind::Map => format!(" @{}", param.name),
+                MacroParamKind::Expr => format!(" {}", param.name),
+            })
+            .collect();
+        dump.nested(format_args!("macro {}{params}", definition.name), &definition.body);
     }
     for probe in &script.probes {
         dump.line(format_args!("(probe{}", probe.name.iter().fold(String::new(), |_, n| format!(" {n}"))));
@@ -180,13 +202,11 @@ struct T<'a>(&'a TypeName);
 
 impl Display for T<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0.tag {
-            Some(Tag::Struct) => "struct ",
-            Some(Tag::Union) => "union ",
-            Some(Tag::Enum) => "enum ",
-            None => "",
-        })?;
-        f.write_str(&self.0.name)?;
+        match &self.0.base {
+            TypeBase::Named { tag: Some(tag), name } => write!(f, "{} {name}", tag.keyword())?,
+            TypeBase::Named { tag: None, name } => f.write_str(name)?,
+            TypeBase::Of(e) => write!(f, "typeof {}", E(e))?,
+        }
         self.0.suffixes.iter().try_for_each(|suffix| match suffix {
             TypeSuffix::Pointer => f.write_str("*"),
             TypeSuffix::Array(None) => f.write_str("[]"),

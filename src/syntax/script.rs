@@ -1,7 +1,8 @@
-//! The top level of a script: finds the definitions, the config block and the probes, and hands what is between
-//! braces and slashes to the grammar.
+//! The top level of a script: finds the definitions, the config block, the declarations and the probes, and hands
+//! what is between braces and slashes to the grammar.
 
 mod blocks;
+mod declarations;
 mod probes;
 
 use std::collections::HashSet;
@@ -147,9 +148,10 @@ impl<'s> Reader<'s> {
                 ('#', _) => self.directive(),
                 (_, "struct" | "union" | "enum" | "typedef") => self.type_definition(),
                 (_, "config") if self.follows("config", '=') || self.follows("config", '{') => self.config(),
-                (_, word @ ("macro" | "fn")) if self.names(word) => self.unsupported_block(word),
-                (_, "import") if self.follows("import", '"') => self.unsupported_line("imports"),
-                (_, "let") => self.unsupported_line("a map's declaration"),
+                (_, "macro") if self.names("macro") => self.macro_definition(),
+                (_, "fn") if self.names("fn") => self.unsupported_function(),
+                (_, "import") => self.import(),
+                (_, "let") => self.map_declaration(),
                 (';' | '}' | ')' | ',', _) => {
                     self.at += first.len_utf8();
                     if self.spilled {
@@ -280,25 +282,15 @@ impl<'s> Reader<'s> {
 
     // ---- what is not there yet ----
 
-    fn unsupported_block(&mut self, word: &str) {
-        let span = self.span(self.at, self.at + word.len());
-        let what = if word == "fn" { "functions" } else { "macros" };
-        self.error("unsupported", span, format!("{what} are not supported yet"));
+    fn unsupported_function(&mut self) {
+        let span = self.span(self.at, self.at + "fn".len());
+        self.error("unsupported", span, "functions are not supported yet");
         if let Some(open) = self.rest().find('{') {
             self.at += open;
             self.braces();
         } else {
             self.at = self.text.len();
         }
-    }
-
-    fn unsupported_line(&mut self, what: &str) {
-        let start = self.at;
-        let rest = self.rest();
-        self.at += rest.find([';', '\n']).map_or(rest.len(), |end| end + 1);
-        let span = self.span(start, self.at);
-        let is = if what.ends_with('s') { "are" } else { "is" };
-        self.error("unsupported", span, format!("{what} {is} not supported yet"));
     }
 
     // ---- config ----

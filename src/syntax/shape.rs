@@ -112,6 +112,11 @@ fn type_shape<'s>(tokens: &[Lexeme<'s>], mut at: usize) -> Option<TypeShape<'s>>
 
 /// A type that stands alone in the argument of `sizeof` and its relatives.
 fn type_argument(tokens: &[Lexeme<'_>], at: usize, values: &HashSet<&str>) -> bool {
+    if matches!(tokens.get(at).map(|t| t.token), Some(Token::Ident("typeof"))) {
+        return typeof_end(tokens, at + 1).is_some_and(|end| {
+            matches!(tokens.get(end).map(|t| t.token), Some(Token::RParen | Token::Comma))
+        });
+    }
     type_shape(tokens, at).is_some_and(|shape| {
         let closed = matches!(tokens.get(shape.end).map(|t| t.token), Some(Token::RParen | Token::Comma));
         let plain = shape.words == 1 && !shape.tagged;
@@ -122,7 +127,8 @@ fn type_argument(tokens: &[Lexeme<'_>], at: usize, values: &HashSet<&str>) -> bo
 /// `(type)` before something that can be cast.
 fn cast(tokens: &[Lexeme<'_>], at: usize, values: &HashSet<&str>) -> bool {
     if matches!(tokens.get(at).map(|t| t.token), Some(Token::Ident("typeof"))) {
-        return typeof_cast(tokens, at + 1);
+        return typeof_end(tokens, at + 1)
+            .is_some_and(|end| tokens.get(end).map(|t| t.token) == Some(Token::RParen));
     }
     let Some(shape) = type_shape(tokens, at) else { return false };
     if tokens.get(shape.end).map(|t| t.token) != Some(Token::RParen) {
@@ -160,24 +166,24 @@ fn cast(tokens: &[Lexeme<'_>], at: usize, values: &HashSet<&str>) -> bool {
     }
 }
 
-fn typeof_cast(tokens: &[Lexeme<'_>], open: usize) -> bool {
-    if tokens.get(open).map(|t| t.token) != Some(Token::LParen) {
-        return false;
+/// The token after `(…)` and the suffixes behind it, where they follow `typeof`.
+fn typeof_end(tokens: &[Lexeme<'_>], open: usize) -> Option<usize> {
+    if tokens.get(open)?.token != Token::LParen {
+        return None;
     }
     let mut depth = 0;
     for (at, lexeme) in tokens.iter().enumerate().skip(open) {
         match lexeme.token {
-            Token::LParen => depth += 1,
+            Token::LParen | Token::CastParen | Token::TypeParen => depth += 1,
             Token::RParen => depth -= 1,
-            Token::Semi | Token::LBrace | Token::RBrace => return false,
             _ => {}
         }
         if depth == 0 {
             let suffixes = tokens[at + 1..].iter().take_while(|t| {
                 matches!(t.token, Token::Star | Token::LBracket | Token::RBracket | Token::Int(_))
             });
-            return tokens.get(at + 1 + suffixes.count()).map(|t| t.token) == Some(Token::RParen);
+            return Some(at + 1 + suffixes.count());
         }
     }
-    false
+    None
 }

@@ -1,59 +1,94 @@
-//! Walks over every expression of a tree, for stages that rewrite some of them.
+//! Walks over a tree, for stages that rewrite some of it.
 
-use super::ast::{Block, Expr, ExprKind, Range, Script, Stmt, StmtKind};
+use super::ast::{Block, Expr, ExprKind, Range, Script, Stmt, StmtKind, TypeBase, TypeName};
+use crate::diagnostics::Span;
 
-/// Calls `f` with each expression of the script's predicates and bodies, inner ones first.
-pub fn script(script: &mut Script, f: &mut impl FnMut(&mut Expr)) {
+/// What is done with the nodes of a tree. Each function by itself goes on to the parts; one that does more calls
+/// the `walk` function of its kind where it wants that.
+pub trait Visitor {
+    fn block(&mut self, block: &mut Block) {
+        walk_block(self, block);
+    }
+
+    fn stmt(&mut self, stmt: &mut Stmt) {
+        walk_stmt(self, stmt);
+    }
+
+    fn expr(&mut self, expr: &mut Expr) {
+        walk_expr(self, expr);
+    }
+
+    fn ty(&mut self, ty: &mut TypeName) {
+        walk_type(self, ty);
+    }
+
+    /// Every place that a node keeps.
+    fn span(&mut self, _: &mut Span) {}
+}
+
+/// Everything in the script that is made of expressions: the declarations of maps, macros and probes.
+pub fn walk_script<V: Visitor + ?Sized>(v: &mut V, script: &mut Script) {
+    script.maps.iter_mut().flat_map(|map| &mut map.args).for_each(|arg| v.expr(arg));
+    script.macros.iter_mut().for_each(|definition| v.block(&mut definition.body));
+    walk_probes(v, script);
+}
+
+/// The predicates and bodies of the script's probes.
+pub fn walk_probes<V: Visitor + ?Sized>(v: &mut V, script: &mut Script) {
     for probe in &mut script.probes {
-        if let Some(predicate) = &mut probe.predicate {
-            expr(predicate, f);
-        }
-        block(&mut probe.body, f);
+        probe.predicate.iter_mut().for_each(|predicate| v.expr(predicate));
+        v.block(&mut probe.body);
     }
 }
 
-fn block(b: &mut Block, f: &mut impl FnMut(&mut Expr)) {
-    b.statements.iter_mut().for_each(|s| stmt(s, f));
-    if let Some(value) = &mut b.value {
-        expr(value, f);
-    }
+pub fn walk_block<V: Visitor + ?Sized>(v: &mut V, block: &mut Block) {
+    v.span(&mut block.span);
+    block.statements.iter_mut().for_each(|s| v.stmt(s));
+    block.value.iter_mut().for_each(|e| v.expr(e));
 }
 
-fn stmt(s: &mut Stmt, f: &mut impl FnMut(&mut Expr)) {
-    match &mut s.kind {
-        StmtKind::Expr(e) | StmtKind::Discard(e) => expr(e, f),
+pub fn walk_stmt<V: Visitor + ?Sized>(v: &mut V, stmt: &mut Stmt) {
+    v.span(&mut stmt.span);
+    match &mut stmt.kind {
+        StmtKind::Expr(e) | StmtKind::Discard(e) => v.expr(e),
         StmtKind::Assign { place, value, .. } => {
-            expr(place, f);
-            expr(value, f);
+            v.expr(place);
+            v.expr(value);
         }
-        StmtKind::Let { value, .. } | StmtKind::Return(value) => value.iter_mut().for_each(|v| expr(v, f)),
+        StmtKind::Let { name_span, ty, value, .. } => {
+            v.span(name_span);
+            ty.iter_mut().for_each(|ty| v.ty(ty));
+            value.iter_mut().for_each(|e| v.expr(e));
+        }
+        StmtKind::Return(value) => value.iter_mut().for_each(|e| v.expr(e)),
         StmtKind::If { condition, then, otherwise } => {
-            expr(condition, f);
-            block(then, f);
-            otherwise.iter_mut().for_each(|b| block(b, f));
+            v.expr(condition);
+            v.block(then);
+            otherwise.iter_mut().for_each(|b| v.block(b));
         }
         StmtKind::While { condition: head, body } | StmtKind::Unroll { count: head, body } => {
-            expr(head, f);
-            block(body, f);
+            v.expr(head);
+            v.block(body);
         }
-        StmtKind::For { over, body, .. } => {
+        StmtKind::For { variable_span, over, body, .. } => {
+            v.span(variable_span);
             match over {
-                Range::Map(map) => expr(map, f),
+                Range::Map(map) => v.expr(map),
                 Range::Numbers { start, end } => {
-                    expr(start, f);
-                    expr(end, f);
+                    v.expr(start);
+                    v.expr(end);
                 }
             }
-            block(body, f);
+            v.block(body);
         }
-        StmtKind::Block(b) => block(b, f),
+        StmtKind::Block(b) => v.block(b),
         StmtKind::Break | StmtKind::Continue | StmtKind::Error => {}
     }
 }
 
-/// Calls `f` with the expression's parts, then with itself.
-pub fn expr(e: &mut Expr, f: &mut impl FnMut(&mut Expr)) {
-    match &mut e.kind {
+pub fn walk_expr<V: Visitor + ?Sized>(v: &mut V, expr: &mut Expr) {
+    v.span(&mut expr.span);
+    match &mut expr.kind {
         ExprKind::Int(_)
         | ExprKind::Bool(_)
         | ExprKind::Str(_)
@@ -61,30 +96,69 @@ pub fn expr(e: &mut Expr, f: &mut impl FnMut(&mut Expr)) {
         | ExprKind::Variable(_)
         | ExprKind::Positional(_)
         | ExprKind::PositionalCount
-        | ExprKind::TypeCall { .. }
         | ExprKind::Error => {}
-        ExprKind::Map { key, .. } => key.iter_mut().for_each(|k| expr(k, f)),
-        ExprKind::Call { args: items, .. } | ExprKind::Tuple(items) => {
-            items.iter_mut().for_each(|i| expr(i, f))
+        ExprKind::Map { key, .. } => key.iter_mut().for_each(|k| v.expr(k)),
+        ExprKind::Call { args, name_span, .. } => {
+            v.span(name_span);
+            args.iter_mut().for_each(|a| v.expr(a));
         }
-        ExprKind::Unary { operand, .. } | ExprKind::Cast { operand, .. } => expr(operand, f),
+        ExprKind::Tuple(items) => items.iter_mut().for_each(|i| v.expr(i)),
+        ExprKind::Unary { operand, .. } => v.expr(operand),
+        ExprKind::Cast { ty, operand } => {
+            v.ty(ty);
+            v.expr(operand);
+        }
+        ExprKind::TypeCall { ty, name_span, .. } => {
+            v.span(name_span);
+            v.ty(ty);
+        }
         ExprKind::Binary { left, right, .. } => {
-            expr(left, f);
-            expr(right, f);
+            v.expr(left);
+            v.expr(right);
         }
-        ExprKind::Step { place, .. } => expr(place, f),
+        ExprKind::Step { place, .. } => v.expr(place),
         ExprKind::Ternary { condition, then, otherwise } => {
-            expr(condition, f);
-            then.iter_mut().for_each(|t| expr(t, f));
-            expr(otherwise, f);
+            v.expr(condition);
+            then.iter_mut().for_each(|t| v.expr(t));
+            v.expr(otherwise);
         }
-        ExprKind::Field { base, .. } | ExprKind::TupleField { base, .. } => expr(base, f),
+        ExprKind::Field { base, name_span, .. } => {
+            v.expr(base);
+            v.span(name_span);
+        }
+        ExprKind::TupleField { base, .. } => v.expr(base),
         ExprKind::Index { base, index } => {
-            expr(base, f);
-            expr(index, f);
+            v.expr(base);
+            v.expr(index);
         }
-        ExprKind::Record(fields) => fields.iter_mut().for_each(|(_, value)| expr(value, f)),
-        ExprKind::Block(b) => block(b, f),
+        ExprKind::Record(fields) => fields.iter_mut().for_each(|(_, value)| v.expr(value)),
+        ExprKind::Block(b) => v.block(b),
     }
-    f(e);
+}
+
+pub fn walk_type<V: Visitor + ?Sized>(v: &mut V, ty: &mut TypeName) {
+    v.span(&mut ty.span);
+    match &mut ty.base {
+        TypeBase::Named { .. } => {}
+        TypeBase::Of(e) => v.expr(e),
+    }
+}
+
+/// Calls `f` with each expression of a script, inner ones first.
+pub fn script(script: &mut Script, f: &mut dyn FnMut(&mut Expr)) {
+    walk_script(&mut Each(f), script);
+}
+
+/// Calls `f` with the expression's parts, then with itself.
+pub fn expr(e: &mut Expr, f: &mut dyn FnMut(&mut Expr)) {
+    Each(f).expr(e);
+}
+
+struct Each<'f>(&'f mut dyn FnMut(&mut Expr));
+
+impl Visitor for Each<'_> {
+    fn expr(&mut self, expr: &mut Expr) {
+        walk_expr(self, expr);
+        (self.0)(expr);
+    }
 }

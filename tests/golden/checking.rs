@@ -1,9 +1,12 @@
 //! Scripts through the checker, at attach points that are made up: what a program sees there is the same on every
 //! machine. Types are the running kernel's; the cases look only into what all kernels have, and say no offsets.
 
+use std::path::Path;
+
 use bpftrace::check::{self, Options};
 use bpftrace::config::Config;
 use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, Span, render};
+use bpftrace::expand;
 use bpftrace::image::{Attach, Target};
 use bpftrace::ir::{Context, Expr, ExprKind, Place, PlaceKind};
 use bpftrace::kernel::Kernel;
@@ -16,8 +19,8 @@ use libtest_mimic::Failed;
 
 /// The program of a script, and its warnings.
 pub fn program(text: &str) -> Result<String, Failed> {
-    let (program, problems) = check(text)?;
-    let warnings = shown(&problems, text);
+    let (program, problems, sources) = check(text)?;
+    let warnings = shown(&problems, &sources);
     match program {
         Some(program) => Ok(format!("{}{warnings}", check::dump::program(&program))),
         None => Err(warnings.into()),
@@ -26,24 +29,38 @@ pub fn program(text: &str) -> Result<String, Failed> {
 
 /// What is said about a script with mistakes.
 pub fn problems(text: &str) -> Result<String, Failed> {
-    let (_, problems) = check(text)?;
+    let (_, problems, sources) = check(text)?;
     if problems.is_empty() {
         return Err("nothing is said about the script".into());
     }
-    Ok(shown(&problems, text))
+    Ok(shown(&problems, &sources))
 }
 
-fn shown(problems: &Diagnostics, text: &str) -> String {
+fn shown(problems: &Diagnostics, sources: &Sources) -> String {
     let list: Vec<Diagnostic> = problems.iter().cloned().collect();
-    render::text(&list, &Sources::single("stdin", text), false)
+    render::text(&list, sources, false)
 }
 
-fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics), Failed> {
+fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sources), Failed> {
+    let mut sources = Sources::single("stdin", text);
     let (script, syntax_errors) = syntax::parse(text, FileId::default());
     if !syntax_errors.is_empty() {
-        return Err(render::text(&syntax_errors, &Sources::single("stdin", text), false).into());
+        return Err(render::text(&syntax_errors, &sources, false).into());
     }
     let (kernel, config) = (Kernel::new(), Config::default());
+    let positional = ["7", "word", "0x10", "-3"].map(str::to_owned).to_vec();
+    let inputs = expand::Inputs {
+        positional: &positional,
+        named: &[],
+        directory: Path::new("tests/golden/check"),
+        config: &config,
+        config_from_env: &[],
+        has_btf: &|| true,
+    };
+    let expanded = expand::expand(script, &inputs, &mut sources);
+    if !expanded.diagnostics.is_empty() {
+        return Err(render::text(expanded.diagnostics.iter(), &sources, false).into());
+    }
     let mut types = Types::new(&kernel);
     let mut host = Host {
         kernel: &kernel,
@@ -53,9 +70,9 @@ fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics), Fai
         command: None,
         unsafe_mode: text.contains("// --unsafe"),
     };
-    let positional = ["7", "word", "0x10", "-3"].map(str::to_owned).to_vec();
     let options = Options { positional, ..Options::default() };
-    Ok(check::check_with(&script, &mut host, &options, &mut resolve))
+    let (program, problems) = check::check_with(&expanded.script, &mut host, &options, &mut resolve);
+    Ok((program, problems, sources))
 }
 
 /// One program for each attach point.

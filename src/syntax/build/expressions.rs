@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Builder, DeepBlock, DeepExpr, DeepStmt, Else, bare};
+use super::{Builder, DeepBlock, DeepExpr, DeepStmt, DeepType, Else, bare};
 use crate::diagnostics::Span;
-use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Stmt, StmtKind, TypeName, UnaryOp};
+use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, Stmt, StmtKind, UnaryOp};
 use crate::syntax::build::Deep;
 use crate::syntax::literal;
 
@@ -48,8 +48,11 @@ impl Builder<'_> {
         self.expr(l, r, [place.depth], || ExprKind::Step { place: Box::new(place.node), delta, postfix })
     }
 
-    pub fn cast(&mut self, l: usize, r: usize, ty: TypeName, operand: DeepExpr) -> DeepExpr {
-        self.expr(l, r, [operand.depth], || ExprKind::Cast { ty, operand: Box::new(operand.node) })
+    pub fn cast(&mut self, l: usize, r: usize, ty: DeepType, operand: DeepExpr) -> DeepExpr {
+        self.expr(l, r, [ty.depth, operand.depth], || ExprKind::Cast {
+            ty: ty.node,
+            operand: Box::new(operand.node),
+        })
     }
 
     /// `@x[a, b]` has one key, a tuple.
@@ -116,11 +119,16 @@ impl Builder<'_> {
         l: usize,
         r: usize,
         name: &str,
-        ty: TypeName,
+        ty: DeepType,
         fields: Vec<String>,
     ) -> DeepExpr {
         let name_span = self.span(l, l + 1);
-        self.expr(l, r, [], || ExprKind::TypeCall { name: name.into(), name_span, ty, fields })
+        self.expr(l, r, [ty.depth], || ExprKind::TypeCall {
+            name: name.into(),
+            name_span,
+            ty: ty.node,
+            fields,
+        })
     }
 
     pub fn tuple(&mut self, l: usize, r: usize, items: Vec<DeepExpr>) -> DeepExpr {
@@ -233,7 +241,7 @@ impl Builder<'_> {
 }
 
 /// In a block that is a value, an `if` or a block at its end is the value.
-fn values(block: &mut Block) {
+pub fn values(block: &mut Block) {
     if block.value.is_some() {
         return;
     }

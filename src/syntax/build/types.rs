@@ -1,7 +1,7 @@
 //! Types.
 
-use super::{Builder, TypeWord};
-use crate::syntax::ast::{TypeName, TypeSuffix};
+use super::{Builder, Deep, DeepExpr, DeepType, TypeWord};
+use crate::syntax::ast::{TypeBase, TypeName, TypeSuffix};
 use crate::syntax::literal;
 
 impl Builder<'_> {
@@ -11,7 +11,7 @@ impl Builder<'_> {
         r: usize,
         words: Vec<TypeWord<'_>>,
         suffixes: Vec<TypeSuffix>,
-    ) -> TypeName {
+    ) -> DeepType {
         let span = self.span(l, r);
         let mut tag = None;
         let mut names: Vec<&str> = vec![];
@@ -33,7 +33,10 @@ impl Builder<'_> {
         if names.is_empty() {
             self.error("bad-type", span, "the type has no name");
         }
-        TypeName { tag, name: names.join(" "), suffixes, span }
+        Deep {
+            node: TypeName { base: TypeBase::Named { tag, name: names.join(" ") }, suffixes, span },
+            depth: 0,
+        }
     }
 
     /// `typeof(type)` is that type.
@@ -42,25 +45,33 @@ impl Builder<'_> {
         l: usize,
         r: usize,
         name: &str,
-        mut ty: TypeName,
+        mut ty: DeepType,
         suffixes: Vec<TypeSuffix>,
-    ) -> TypeName {
+    ) -> DeepType {
         let span = self.span(l, r);
         if name != "typeof" {
             self.error("bad-type", span, format!("`{name}(…)` is not a type"));
         }
-        ty.suffixes.extend(suffixes);
-        TypeName { span, ..ty }
+        ty.node.suffixes.extend(suffixes);
+        ty.node.span = span;
+        ty
     }
 
-    pub fn typeof_expr(&mut self, l: usize, r: usize, name: &str) -> TypeName {
+    /// `typeof(expression)`
+    pub fn typeof_expr(
+        &mut self,
+        l: usize,
+        r: usize,
+        name: &str,
+        e: DeepExpr,
+        suffixes: Vec<TypeSuffix>,
+    ) -> DeepType {
         let span = self.span(l, r);
-        if name == "typeof" {
-            self.unsupported(span, "the type of an expression as a type");
-        } else {
+        if name != "typeof" {
             self.error("bad-type", span, format!("`{name}(…)` is not a type"));
         }
-        TypeName { tag: None, name: "uint64".into(), suffixes: vec![], span }
+        let depth = e.depth;
+        Deep { node: TypeName { base: TypeBase::Of(Box::new(e.node)), suffixes, span }, depth }
     }
 
     pub fn array_suffix(&mut self, l: usize, r: usize, count: Option<&str>) -> TypeSuffix {

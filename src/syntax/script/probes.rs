@@ -57,7 +57,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Goes on at the next `{`, if there is one.
-    fn skip_to_block(&mut self) -> bool {
+    pub fn skip_to_block(&mut self) -> bool {
         let open =
             Lexemes::new(self.text, self.at, self.file, &mut vec![]).find(|l| l.token == Token::LBrace);
         self.at = open.map_or(self.text.len(), |l| l.start);

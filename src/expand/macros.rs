@@ -1,0 +1,439 @@
+//! Macros take their places: a call becomes the macro's body as a block, its parameters the call's arguments.
+//!
+//! Hygiene needs no renaming. The places of an expanded body are of a text of their own ([`Sources::add_expansion`]),
+//! those of arguments stay the caller's, and a variable is told from another of its name by the text that it is
+//! written in. Messages about the body get the calls that led there from the same places.
+
+mod arguments;
+
+use std::collections::{HashMap, HashSet};
+
+use arguments::Argument;
+
+use crate::builtins;
+use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, Span};
+use crate::syntax::MAX_DEPTH;
+use crate::syntax::ast::{
+    Block, Expr, ExprKind, Macro, MacroParam, MacroParamKind, Script, Stmt, StmtKind, TypeName,
+};
+use crate::syntax::visit::{self, Visitor};
+
+/// How many nodes all expansions may have together: they can double with each macro that calls another twice.
+const MAX_NODES: usize = 300_000;
+
+/// Puts the script's macros in place, and removes their definitions.
+pub fn apply(script: &mut Script, sources: &mut Sources, diagnostics: &mut Diagnostics) {
+    let macros = std::mem::take(&mut script.macros);
+    if macros.is_empty() {
+        return;
+    }
+    let mut expander = Expander {
+        macros: table(&macros, diagnostics),
+        sources,
+        diagnostics,
+        calls: vec![],
+        body: None,
+        depth: 0,
+        left: MAX_NODES,
+        unhygienic: HashSet::new(),
+    };
+    visit::walk_probes(&mut expander, script);
+}
+
+/// The macros by name, without those that are defined twice.
+fn table<'m>(macros: &'m [Macro], diagnostics: &mut Diagnostics) -> HashMap<&'m str, Vec<&'m Macro>> {
+    let mut table: HashMap<&str, Vec<&Macro>> = HashMap::new();
+    for one in macros {
+        let same_name = table.entry(&one.name).or_default();
+        let kinds = |m: &Macro| m.params.iter().map(|p| p.kind).collect::<Vec<_>>();
+        match same_name.iter().find(|other| kinds(other) == kinds(one)) {
+            Some(other) => diagnostics.push(
+                Diagnostic::error(
+                    "duplicate-macro",
+                    one.name_span,
+                    format!("Redefinition of macro: {}", one.name),
+                )
+                .label(other.name_span, "it was defined here first")
+                .help("macros of one name differ in how many parameters they have, or of which kinds"),
+            ),
+            None => same_name.push(one),
+        }
+    }
+    // The one that asks for more is tried first: `$x` before `x`.
+    let particular = |m: &&Macro| m.params.iter().filter(|p| p.kind != MacroParamKind::Expr).count();
+    table.values_mut().for_each(|list| list.sort_by_key(|m| std::cmp::Reverse(particular(m))));
+    table
+}
+
+struct Expander<'m, 's> {
+    macros: HashMap<&'m str, Vec<&'m Macro>>,
+    sources: &'s mut Sources,
+    diagnostics: &'s mut Diagnostics,
+    /// The macros that are being expanded, outermost first.
+    calls: Vec<&'m Macro>,
+    /// The body that is being walked; none in a probe.
+    body: Option<Body<'m>>,
+    /// Of the tree, from the probe.
+    depth: u16,
+    left: usize,
+    /// Maps in macros that have been complained about.
+    unhygienic: HashSet<Span>,
+}
+
+/// What the names of a macro's parameters stand for while its body is walked.
+struct Body<'m> {
+    text: FileId,
+    arguments: Vec<(&'m MacroParam, Argument)>,
+}
+
+impl<'m> Expander<'m, '_> {
+    /// The macro that a call means; an error says why there is none, if there are some of that name.
+    fn find(&mut self, name: &str, args: &[Expr], place: Span, bare: bool) -> Result<Option<&'m Macro>, ()> {
+        let Some(list) = self.macros.get(name) else { return Ok(None) };
+        let fits = |m: &Macro| {
+            m.params.len() == args.len() && m.params.iter().zip(args).all(|(param, arg)| accepts(param, arg))
+        };
+        if let Some(found) = list.iter().find(|m| fits(m)) {
+            return Ok(Some(*found));
+        }
+        let same_count = list.iter().find(|m| m.params.len() == args.len()).copied();
+        let Some(closest) = same_count.or(list.first().copied()) else { return Ok(None) };
+        if same_count.is_none() && builtins::find(name).is_some() {
+            return Ok(None);
+        }
+        let error = if same_count.is_some() {
+            mismatch(closest, args)
+        } else {
+            let counts: Vec<String> = list.iter().map(|m| m.params.len().to_string()).collect();
+            let (wanted, plural) = (counts.join(" or "), if counts == ["1"] { "" } else { "s" });
+            let error = Diagnostic::error(
+                "argument-count",
+                place,
+                format!("The macro `{name}` takes {wanted} argument{plural}, not {}", args.len()),
+            );
+            let error = error.label(closest.name_span, "it is defined here");
+            if bare { error.help(format!("write {}", shown(closest))) } else { error }
+        };
+        self.diagnostics.push(error);
+        Err(())
+    }
+
+    /// A call of a macro becomes its body.
+    fn call(&mut self, found: &'m Macro, args: Vec<Expr>, e: &mut Expr) {
+        let call = e.span;
+        e.kind = ExprKind::Error;
+        if let Some(at) = self.calls.iter().position(|m| std::ptr::eq(*m, found)) {
+            let chain: Vec<&str> =
+                self.calls.iter().skip(at).chain([&found]).map(|m| m.name.as_str()).collect();
+            let error = Diagnostic::error(
+                "recursive-macro",
+                call,
+                format!("Recursive macro call detected. Call chain: {}", chain.join(" > ")),
+            );
+            self.diagnostics.push(
+                error
+                    .label(found.name_span, "it is defined here")
+                    .note("a macro is text that is put in place"),
+            );
+            return;
+        }
+        // The arguments belong to the caller, with its names.
+        let arguments: Vec<Argument> = args
+            .into_iter()
+            .zip(&found.params)
+            .map(|(mut arg, param)| {
+                if param.kind == MacroParamKind::Expr {
+                    self.expr(&mut arg);
+                } else {
+                    // A map or variable is passed on as what it is.
+                    self.name(&mut arg);
+                }
+                Argument::new(arg, param.kind)
+            })
+            .collect();
+        let text = self.sources.add_expansion(&found.name, found.name_span.file, call);
+        let body = Body { text, arguments: found.params.iter().zip(arguments).collect() };
+        let outer = self.body.replace(body);
+        self.calls.push(found);
+        let mut body = found.body.clone();
+        self.block(&mut body);
+        self.calls.pop();
+        self.body = outer;
+        *e = result(body, call);
+    }
+
+    /// The value of a parameter.
+    fn argument(&self, kind: MacroParamKind, name: &str) -> Option<&Argument> {
+        let mut arguments = self.body.as_ref()?.arguments.iter();
+        arguments.find(|(param, _)| param.kind == kind && param.name == name).map(|(_, argument)| argument)
+    }
+
+    /// What a variable or map is called by the caller, where it is a parameter.
+    fn name(&mut self, e: &mut Expr) {
+        self.span(&mut e.span);
+        match &mut e.kind {
+            ExprKind::Variable(name) => {
+                if let Some(argument) = self.argument(MacroParamKind::Variable, name) {
+                    *e = argument.expr.clone();
+                }
+            }
+            ExprKind::Map { name, .. } => {
+                let outside = match self.argument(MacroParamKind::Map, name) {
+                    Some(Argument {
+                        expr: Expr { kind: ExprKind::Map { name: passed, .. }, .. }, ..
+                    }) => {
+                        *name = passed.clone();
+                        None
+                    }
+                    _ => self.body.is_some().then(|| name.clone()),
+                };
+                if let Some(name) = outside {
+                    self.unhygienic(&name, e.span);
+                    e.kind = ExprKind::Error;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unhygienic(&mut self, name: &str, span: Span) {
+        let Some(current) = self.calls.last() else { return };
+        let place = Span { file: current.name_span.file, ..span };
+        if self.unhygienic.insert(place) {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "unhygienic-map",
+                    span,
+                    format!(
+                        "Unhygienic access to map: @{name}. Maps must be passed into the macro as arguments."
+                    ),
+                )
+                .label(current.name_span, format!("add it to the parameters here: @{name}")),
+            );
+        }
+    }
+
+    /// Goes one level down. False, and reported, if that is too deep or if there has been too much already.
+    fn enter(&mut self, span: Span, nodes: usize, levels: u16) -> bool {
+        let problem = if self.left < nodes {
+            Some(("too-large", "The script's macros expand to too much"))
+        } else if self.depth.saturating_add(levels) > MAX_DEPTH {
+            Some(("nested-too-deep", "The macros' bodies nest too deep"))
+        } else {
+            None
+        };
+        if let Some((code, message)) = problem {
+            // Where it went over the limit says little, and it is told once: it goes over it everywhere from here.
+            if !self.diagnostics.iter().any(|d| d.code == code) {
+                self.diagnostics.push(
+                    Diagnostic::error(code, self.sources.outermost(span), message)
+                        .help("a macro's argument is put in each place that names it: keep it in a variable, `let $x = x;`"),
+                );
+            }
+            return false;
+        }
+        self.left -= nodes;
+        self.depth += 1;
+        true
+    }
+
+    /// As [`Expander::enter`], for a tree that is not walked.
+    fn spend(&mut self, span: Span, nodes: usize, levels: u16) -> bool {
+        let fits = self.enter(span, nodes, levels);
+        if fits {
+            self.leave();
+        }
+        fits
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    /// Puts an argument in the place of its name.
+    fn substitute(&mut self, e: &mut Expr, name: &str) -> bool {
+        let Some(argument) = self.argument(MacroParamKind::Expr, name) else { return false };
+        let (value, nodes, levels) = (argument.value(), argument.nodes, argument.levels);
+        if self.spend(e.span, nodes, levels) {
+            *e = value;
+        } else {
+            e.kind = ExprKind::Error;
+        }
+        true
+    }
+}
+
+impl Visitor for Expander<'_, '_> {
+    fn span(&mut self, span: &mut Span) {
+        if let Some(body) = &self.body {
+            span.file = body.text;
+        }
+    }
+
+    fn block(&mut self, block: &mut Block) {
+        if self.enter(block.span, 1, 1) {
+            visit::walk_block(self, block);
+            self.leave();
+        } else {
+            block.statements.clear();
+            block.value = None;
+        }
+    }
+
+    fn stmt(&mut self, stmt: &mut Stmt) {
+        if let StmtKind::Let { name, name_span, .. } = &stmt.kind
+            && self.argument(MacroParamKind::Variable, name).is_some()
+        {
+            let mut place = *name_span;
+            self.span(&mut place);
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "variable-shadowed",
+                    place,
+                    format!("Variable declaration shadows macro arg ${name}"),
+                )
+                .help("the caller's variable is declared already: assign to it, or choose another name"),
+            );
+            stmt.kind = StmtKind::Error;
+            return;
+        }
+        if self.enter(stmt.span, 1, 1) {
+            visit::walk_stmt(self, stmt);
+            self.leave();
+        } else {
+            stmt.kind = StmtKind::Error;
+        }
+    }
+
+    fn expr(&mut self, e: &mut Expr) {
+        if !self.enter(e.span, 1, 1) {
+            e.kind = ExprKind::Error;
+            return;
+        }
+        match &mut e.kind {
+            ExprKind::Name(name) => {
+                let name = name.clone();
+                self.span(&mut e.span);
+                if !self.substitute(e, &name) {
+                    match self.find(&name, &[], e.span, true) {
+                        Ok(Some(found)) => self.call(found, vec![], e),
+                        Ok(None) => {}
+                        Err(()) => e.kind = ExprKind::Error,
+                    }
+                }
+            }
+            ExprKind::Call { name, name_span, args } => {
+                let (name, place) = (name.clone(), *name_span);
+                let mut place = place;
+                let args_taken =
+                    if self.macros.contains_key(name.as_str()) { Some(std::mem::take(args)) } else { None };
+                self.span(&mut place);
+                match args_taken {
+                    None => visit::walk_expr(self, e),
+                    Some(taken) => match self.find(&name, &taken, place, false) {
+                        Ok(Some(found)) => {
+                            self.span(&mut e.span);
+                            self.call(found, taken, e);
+                        }
+                        Ok(None) => {
+                            if let ExprKind::Call { args, .. } = &mut e.kind {
+                                *args = taken;
+                            }
+                            visit::walk_expr(self, e);
+                        }
+                        Err(()) => {
+                            self.span(&mut e.span);
+                            e.kind = ExprKind::Error;
+                        }
+                    },
+                }
+            }
+            ExprKind::Variable(_) => self.name(e),
+            ExprKind::Map { key, .. } => {
+                let mut key = key.take();
+                key.iter_mut().for_each(|k| self.expr(k));
+                self.name(e);
+                if let ExprKind::Map { key: place, .. } = &mut e.kind {
+                    *place = key;
+                }
+            }
+            ExprKind::TypeCall { fields, .. } => {
+                self.field_names(fields);
+                visit::walk_expr(self, e);
+            }
+            _ => visit::walk_expr(self, e),
+        }
+        self.leave();
+    }
+
+    fn ty(&mut self, ty: &mut TypeName) {
+        self.type_argument(ty);
+    }
+}
+
+/// What a macro's body is as an expression: its value, if that is all there is to it. A map's value stays in its
+/// block, or a call that takes maps would take the map.
+fn result(mut body: Block, call: Span) -> Expr {
+    match body.value.take() {
+        Some(value) if body.statements.is_empty() && !matches!(value.kind, ExprKind::Map { .. }) => *value,
+        value => {
+            body.value = value;
+            Expr { kind: ExprKind::Block(body), span: call }
+        }
+    }
+}
+
+/// Whether an argument can be passed for a parameter.
+fn accepts(param: &MacroParam, arg: &Expr) -> bool {
+    match param.kind {
+        MacroParamKind::Variable => matches!(arg.kind, ExprKind::Variable(_)),
+        MacroParamKind::Map => matches!(arg.kind, ExprKind::Map { key: None, .. }),
+        MacroParamKind::Expr => true,
+    }
+}
+
+/// What is said about the first argument that is not of the kind that the macro takes there.
+fn mismatch(closest: &Macro, args: &[Expr]) -> Diagnostic {
+    let wrong = closest.params.iter().zip(args).find(|(param, arg)| !accepts(param, arg));
+    let Some((param, arg)) = wrong else {
+        return Diagnostic::error("argument-type", closest.name_span, "The macro's arguments do not match");
+    };
+    let (wanted, shown) = match param.kind {
+        MacroParamKind::Variable => ("a variable", format!("${}", param.name)),
+        MacroParamKind::Map => ("a map", format!("@{}", param.name)),
+        MacroParamKind::Expr => ("an expression", param.name.clone()),
+    };
+    let found = match arg.kind {
+        ExprKind::Variable(_) => "a variable",
+        ExprKind::Map { key: None, .. } => "a map",
+        ExprKind::Map { key: Some(_), .. } => "a map's value",
+        _ => "an expression",
+    };
+    let error = Diagnostic::error(
+        "argument-type",
+        arg.span,
+        format!("Mismatched arg. {}() expects {wanted} for arg {shown} but got {found}.", closest.name),
+    )
+    .label(param.span, "the parameter");
+    match (param.kind, &arg.kind) {
+        (MacroParamKind::Variable, _) => error.help("assign it to a variable first, and pass that"),
+        (MacroParamKind::Map, ExprKind::Map { name, .. }) => {
+            error.help(format!("name the map without its key: @{name}"))
+        }
+        _ => error,
+    }
+}
+
+/// How a call of the macro looks.
+fn shown(one: &Macro) -> String {
+    let params: Vec<String> = one
+        .params
+        .iter()
+        .map(|p| match p.kind {
+            MacroParamKind::Variable => format!("${}", p.name),
+            MacroParamKind::Map => format!("@{}", p.name),
+            MacroParamKind::Expr => p.name.clone(),
+        })
+        .collect();
+    format!("{}({})", one.name, params.join(", "))
+}
