@@ -359,11 +359,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Notes where the libraries of the processes that we know of are, as long as they run.
-    /// Whether all is known that is needed at least: what maps files.
+    /// Notes where the libraries of the processes that we know of are, as long as they run. The result is whether
+    /// all is known that is needed at least: what maps files.
     fn keep_symbols(&mut self) -> bool {
-        let mut processes = self.job.child.into_iter().chain(self.job.options.pid);
-        !self.user_symbols || processes.all(|pid| self.actions.symbols.keep(pid))
+        if !self.user_symbols {
+            return true;
+        }
+        let mut all = true;
+        for pid in self.job.child.into_iter().chain(self.job.options.pid) {
+            all &= self.actions.symbols.keep(pid);
+        }
+        all
     }
 }
 

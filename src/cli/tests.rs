@@ -1,0 +1,114 @@
+use super::*;
+
+fn read(args: &[&str]) -> Result<Options, Diagnostic> {
+    parse(args.iter().map(OsString::from), |_| None)
+}
+
+fn program(options: &Options) -> &Program {
+    match &options.command {
+        Command::Run(program) => program,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_declarations_are_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn a_program_and_its_parameters() {
+    let options = read(&["-e", "BEGIN { }", "one", "-v", "two"]).unwrap();
+    assert_eq!(program(&options), &Program::Text("BEGIN { }".into()));
+    assert_eq!(options.positional, ["one", "two"]);
+    assert!(options.verbose);
+    let options = read(&["script.bt", "7", "-5", "--", "x", "--aa=20", "--bb"]).unwrap();
+    assert_eq!(program(&options), &Program::File("script.bt".into()));
+    assert_eq!(options.positional, ["7", "-5", "x"]);
+    assert_eq!(options.named, ["aa=20", "bb"]);
+    assert_eq!(program(&read(&["-"]).unwrap()), &Program::Stdin);
+    assert_eq!(program(&read(&["--", "file.bt"]).unwrap()), &Program::File("file.bt".into()));
+    // The last -e counts, as with getopt.
+    assert_eq!(program(&read(&["-e", "a", "-e", "-b"]).unwrap()), &Program::Text("-b".into()));
+}
+
+#[test]
+fn listing() {
+    let pattern = |args: &[&str]| match read(args).unwrap().command {
+        Command::List(pattern) => pattern,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pattern(&["-l"]), "*:*");
+    assert_eq!(pattern(&["-l", "*"]), "*:*");
+    assert_eq!(pattern(&["-lv", "kprobe:vfs_*"]), "kprobe:vfs_*");
+    assert_eq!(pattern(&["kprobe:vfs_*", "-l", "-v"]), "kprobe:vfs_*");
+    assert!(read(&["-lv"]).unwrap().verbose);
+    assert!(matches!(
+        read(&["-l", "-e", "BEGIN {}"]).unwrap().command,
+        Command::ListProgram(Program::Text(_))
+    ));
+    assert!(read(&["-l", "a", "b"]).is_err());
+}
+
+#[test]
+fn values_are_checked() {
+    for (args, message) in [
+        (&["--pid", "x", "a.bt"][..], "Failed to parse pid: invalid integer: x"),
+        (&["-p", "1x", "a.bt"], "Failed to parse pid: invalid trailing bytes: 1x"),
+        (&["-p", "0", "a.bt"], "Pid out of range: 0"),
+        (&["-p", "5000000", "a.bt"], "Pid out of range: 5000000"),
+        (&["-f", "xml", "a.bt"], "there is no output format \"xml\""),
+        (&["-B", "some", "a.bt"], "there is no buffering mode \"some\""),
+        (&["-d", "ast,sema", "a.bt"], "there is no stage \"sema\" to show"),
+        (&["--no-feature", "speed", "a.bt"], "there is no feature \"speed\" to do without"),
+        (&["-k", "--no-warnings", "a.bt"], "-k and --no-warnings exclude each other"),
+        (&["-o"], "--output needs a value"),
+        (&["-e", ""], "no program was given"),
+        (&[], "nothing to do: give a script or -e 'program'"),
+    ] {
+        assert_eq!(read(args).unwrap_err().message, message, "{args:?}");
+    }
+    let options = read(&["-p", "0x10", "-d", "ast,codegen-opt", "-d", "ir", "a.bt"]).unwrap();
+    assert_eq!(options.run.pid, Some(16));
+    assert_eq!(options.stages, Stages { ast: true, ir: true, codegen_opt: true, ..Stages::default() });
+    assert!(options.stages.before_loading() && !options.stages.loading());
+}
+
+#[test]
+fn unknown_options_come_with_a_suggestion() {
+    let error = read(&["--outptu", "x", "a.bt"]).unwrap_err();
+    assert_eq!(error.message, "there is no option --outptu");
+    assert_eq!(error.help, ["did you mean --output?"]);
+    assert_eq!(read(&["-Z"]).unwrap_err().message, "there is no option -Z");
+}
+
+#[test]
+fn long_options_may_be_cut_short() {
+    assert!(read(&["--verb", "a.bt"]).unwrap().verbose);
+}
+
+#[test]
+fn help_names_every_option_and_the_version_has_the_known_shape() {
+    let Command::Print(help) = read(&["--help"]).unwrap().command else { panic!() };
+    for argument in Arguments::command().get_arguments().filter(|a| !a.is_hide_set()) {
+        if let Some(long) = argument.get_long() {
+            assert!(help.contains(&format!("--{long}")), "{long}");
+        }
+    }
+    let Command::Print(version) = read(&["-V"]).unwrap().command else { panic!() };
+    assert!(version.starts_with("bpftrace v0."), "{version}");
+}
+
+#[test]
+fn the_environment_sets_config_variables() {
+    let env = |name: &str| match name {
+        "BPFTRACE_MAX_STRLEN" => Some("32".to_owned()),
+        "BPFTRACE_BTF" => Some("/boot/vmlinux.btf".to_owned()),
+        _ => None,
+    };
+    let options = parse(["a.bt".into()], env).unwrap();
+    assert_eq!(options.btf, Some("/boot/vmlinux.btf".into()));
+    assert_eq!((options.config.max_strlen, options.config_from_env), (32, vec!["max_strlen"]));
+    let bad = |name: &str| (name == "BPFTRACE_MAX_STRLEN").then(|| "many".to_owned());
+    assert!(parse(["a.bt".into()], bad).unwrap_err().message.contains("max_strlen"));
+}
