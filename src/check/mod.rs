@@ -9,6 +9,7 @@ pub(crate) mod build;
 mod calls;
 mod control;
 mod convert;
+mod declarations;
 pub mod dump;
 mod env;
 mod events;
@@ -95,6 +96,7 @@ pub fn check_with(
             break probes;
         }
     };
+    checker.check_declarations(&script.maps);
     // What is missing may be what an error is about.
     if !diagnostics.has_errors() && !checker.pass.diagnostics.has_errors() {
         checker.check_maps();
@@ -111,7 +113,7 @@ pub fn check_with(
     if diagnostics.has_errors() {
         return (None, diagnostics);
     }
-    (Some(checker.program(probes)), diagnostics)
+    (Some(checker.program(probes, &script.maps)), diagnostics)
 }
 
 /// What one pass produces besides the probes.

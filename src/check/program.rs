@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::declarations::Declared;
 use super::env::MapInfo;
 use super::scope::Current;
 use super::{Checker, Resolve, build, walk};
@@ -128,9 +129,14 @@ impl Checker<'_, '_> {
     }
 
     /// Everything put together, after the last pass.
-    pub fn program(self, probes: Vec<ir::Probe>) -> ir::Program {
+    pub fn program(self, probes: Vec<ir::Probe>, declared: &[ast::MapDeclaration]) -> ir::Program {
         let config = self.host.config;
-        let maps: Vec<_> = self.env.maps().iter().map(|map| lower_map(map, config.max_map_keys)).collect();
+        let maps: Vec<_> = self
+            .env
+            .maps()
+            .iter()
+            .map(|map| lower_map(map, Declared::of(declared, &map.name), config.max_map_keys))
+            .collect();
         let events = self.pass.events.list;
         for ty in maps
             .iter()
@@ -151,17 +157,19 @@ impl Checker<'_, '_> {
     }
 }
 
-fn lower_map(map: &MapInfo, max_keys: u64) -> image::Map {
+fn lower_map(map: &MapInfo, declared: Option<Declared>, max_keys: u64) -> image::Map {
     let keyed = map.keyed.is_some_and(|(keyed, _)| keyed);
     let key = if keyed { map.key.shape.as_ref().map(|s| s.ty.clone()) } else { None };
     let value = map.value.shape.as_ref().map_or(Type::I64, |s| s.ty.clone());
     let aggregation = matches!(value, Type::Agg(_));
     let kind = match (&key, aggregation) {
+        (Some(_), _) if let Some(declared) = declared => declared.kind,
         (None, false) => MapKind::Array,
         (None, true) => MapKind::PerCpuArray,
         (Some(_), false) => MapKind::Hash,
         (Some(_), true) => MapKind::PerCpuHash,
     };
+    let max_keys = declared.map_or(max_keys, |d| d.max_entries.into());
     let max_entries = if key.is_some() { u32::try_from(max_keys).unwrap_or(u32::MAX).max(1) } else { 1 };
     // `@` alone is a name too, and none of these can be one of the compiler's own.
     let symbol = format!("AT_{}", map.name);
