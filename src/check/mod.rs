@@ -77,7 +77,11 @@ pub fn check_with(
     options: &Options,
     resolve: Resolve<'_>,
 ) -> (Option<ir::Program>, Diagnostics) {
-    let mut diagnostics = Diagnostics::default();
+    // First of all: from here on the script's names mean what it says.
+    let mut diagnostics = crate::types::c::define(&script.definitions, host.types);
+    if diagnostics.has_errors() {
+        return (None, diagnostics);
+    }
     let mut names = program::Names::default();
     let instances = program::resolve(script, host, &mut names, resolve, &mut diagnostics);
 

@@ -1,5 +1,5 @@
-//! The C at the top of a script: conditions are decided, `#define`s of values take their places in expressions, and
-//! what cannot be done without a C compiler is refused.
+//! The C at the top of a script: conditions are decided, and `#define`s of values take their places in expressions.
+//! What they stand for in C definitions is the business of [`crate::types::c`].
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -72,32 +72,17 @@ impl Preprocessor<'_> {
     fn read(&mut self, definition: &Definition) -> bool {
         let active = self.conditions.iter().all(|c| c.active);
         match definition.kind {
-            DefinitionKind::Include => active,
-            DefinitionKind::Type => {
-                // Declaring that a type exists says nothing.
-                if active && definition.text.contains('{') {
-                    self.diagnostics.push(
-                        Diagnostic::error(
-                            "unsupported",
-                            head(definition),
-                            "types defined in scripts are not supported yet",
-                        )
-                        .help("the kernel's own types need no definition: they are known from BTF"),
-                    );
-                }
-                false
-            }
+            DefinitionKind::Include | DefinitionKind::Type => active,
             DefinitionKind::Directive => {
                 self.directive(definition, active);
-                false
+                // C definitions need macros too, and in their order.
+                active && !CONDITIONS.contains(&directive(&definition.text).0)
             }
         }
     }
 
     fn directive(&mut self, definition: &Definition, active: bool) {
-        let text = definition.text[1..].trim_start();
-        let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
-        let (name, rest) = text.split_at(end);
+        let (name, rest) = directive(&definition.text);
         let span = definition.span;
         match name {
             "if" | "ifdef" | "ifndef" => {
@@ -295,6 +280,14 @@ impl Places<'_> {
         self.diagnostics
             .push(Diagnostic::error("unsupported", place, message).label(definition, "it is defined here"));
     }
+}
+
+const CONDITIONS: [&str; 6] = ["if", "ifdef", "ifndef", "elif", "else", "endif"];
+
+/// A directive's name, and what follows it.
+fn directive(text: &str) -> (&str, &str) {
+    let text = text.strip_prefix('#').unwrap_or(text).trim_start();
+    text.split_at(text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len()))
 }
 
 /// The name that a `#define` defines, whether it has parameters, and what it stands for.

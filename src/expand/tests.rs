@@ -101,8 +101,6 @@ fn what_is_no_value_is_refused_where_it_is_used() {
     assert!(expanded("#define F(x) ((x) + 1)\n#define T struct foo *\nBEGIN { }", &[]).is_ok());
     let error = expanded("#define F(x) ((x) + 1)\nBEGIN { print(F(1)); }", &[]).unwrap_err();
     assert!(error.starts_with("stdin:2:15-16: ERROR: the macro `F` cannot be used yet"), "{error}");
-    let error = expanded("struct s {\n int a;\n};\nBEGIN { }", &[]).unwrap_err();
-    assert!(error.starts_with("stdin:1:1-11: ERROR: types defined in scripts"), "{error}");
 }
 
 #[test]
@@ -111,7 +109,9 @@ fn conditions_choose_definitions() {
                 #if defined(X) && !defined Y && X == 2\n#define Z X\n#elif 1\n#define Z 9\n#else\n#define Z 8\n#endif\n\
                 BEGIN { print(Z); }";
     let dump = expanded(text, &[]).unwrap();
-    assert_eq!(dump, "(probe\n  (attach \"BEGIN\")\n  (call print 2))\n");
+    assert!(dump.ends_with("(probe\n  (attach \"BEGIN\")\n  (call print 2))\n"), "{dump}");
+    // What counts stays for the C definitions.
+    assert!(!dump.contains("struct s") && !dump.contains("ifndef") && dump.contains("#define X 2"), "{dump}");
     let dump = expanded("#include <linux/path.h>\nstruct path;\nBEGIN { }", &[]).unwrap();
     assert!(dump.starts_with("(definition Include"), "{dump}");
     for (text, message) in [

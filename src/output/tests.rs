@@ -109,6 +109,7 @@ fn layouts() -> Layouts {
         name: "inner".into(),
         union: false,
         size: 8,
+        align: 4,
         fields: vec![
             field("low", &Type::U32, 0, bits(0, 3)),
             field("high", &Type::I32, 0, bits(3, 4)),
@@ -120,6 +121,7 @@ fn layouts() -> Layouts {
         name: "outer".into(),
         union: false,
         size: 24,
+        align: 8,
         fields: vec![
             field("in", &Type::Struct(StructId(1)), 0, None),
             field("bytes", &Type::Array { elem: Box::new(Type::U8), len: 3 }, 8, None),
@@ -127,7 +129,7 @@ fn layouts() -> Layouts {
             field("next", &Type::ptr(Type::Struct(StructId(2)), Space::Kernel), 16, None),
         ],
     };
-    let empty = Struct { name: "empty".into(), union: false, size: 0, fields: vec![] };
+    let empty = Struct { name: "empty".into(), union: false, size: 0, align: 1, fields: vec![] };
     let colour = Enum {
         name: "colour".into(),
         int: Int::U32,

@@ -326,6 +326,14 @@ impl Btf {
         }
     }
 
+    /// A struct's or union's alignment in bytes: that of its members, since BTF does not tell what attributes ask for;
+    /// 1 for a packed one.
+    pub fn align_of(&self, id: u32) -> u32 {
+        // SAFETY: the object is alive; an id that it does not have is an error, which is negative.
+        let align = unsafe { sys::btf__align_of(self.raw.as_ptr(), id) };
+        u32::try_from(align).unwrap_or(1).max(1)
+    }
+
     /// For libbpf's own functions; valid as long as this is.
     pub(super) fn as_ptr(&self) -> *const sys::btf {
         self.raw.as_ptr()

@@ -106,6 +106,10 @@ impl Sources {
     }
 
     /// Only looks where something has been opened already.
+    pub fn find_opened(&self, name: &str, kinds: &[u32]) -> Option<TypeRef> {
+        self.find_from(0, name, kinds)
+    }
+
     fn find_from(&self, first: usize, name: &str, kinds: &[u32]) -> Option<TypeRef> {
         let mut objects = self.objects.iter().enumerate().skip(first);
         objects.find_map(|(object, (_, btf))| {
@@ -161,18 +165,24 @@ pub struct Table {
     enums: HashMap<TypeRef, EnumId>,
     /// By [`StructId`].
     origins: Vec<(TypeRef, State)>,
-    /// Structs that are declared but nowhere defined.
-    declared: HashMap<String, StructId>,
+    /// Structs and unions that something declares before it is known what they are, and those that the script
+    /// defines: who means the same name means the same struct.
+    named: HashMap<String, StructId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum State {
     /// The name and size are in the layouts, the fields are not.
     Met,
     Loaded,
-    /// There are no fields to load.
+    /// The name is all that is known.
     Declared,
+    /// The script defines it, further down.
+    Promised,
 }
+
+/// The origin of what is in no object.
+const NOWHERE: TypeRef = TypeRef { object: usize::MAX, id: 0 };
 
 /// Reads types out of the sources into the table.
 pub struct Converter<'a> {
@@ -234,7 +244,14 @@ impl Converter<'_> {
         if let Some(id) = self.table.structs.get(&ty) {
             return *id;
         }
-        let id = self.table.add(ty, State::Met, name, composite.union, composite.size);
+        let id = match self.table.named(name, composite.union) {
+            Some((id, State::Declared)) => {
+                self.table.found(id, ty, composite.size);
+                id
+            }
+            Some((id, _)) => id,
+            None => self.table.add(ty, State::Met, name, composite.union, composite.size),
+        };
         self.table.structs.insert(ty, id);
         id
     }
@@ -242,28 +259,30 @@ impl Converter<'_> {
     /// A struct that is only declared here may be defined elsewhere: in vmlinux for a module, or in a module.
     fn forward(&mut self, name: &str, union: bool) -> Type {
         let kind = if union { sys::BTF_KIND_UNION } else { sys::BTF_KIND_STRUCT };
+        if let Some((id, State::Loaded | State::Promised)) = self.table.named(name, union) {
+            return Type::Struct(id);
+        }
         // Not in modules yet unopened: a pointer that nobody follows must not open them.
-        if let Some(found) = self.sources.find_from(0, name, &[kind]) {
+        if let Some(found) = self.sources.find_opened(name, &[kind]) {
             return self.convert(found);
         }
-        if let Some(id) = self.table.declared.get(name) {
-            return Type::Struct(*id);
-        }
-        let nowhere = TypeRef { object: usize::MAX, id: 0 };
-        let id = self.table.add(nowhere, State::Declared, name, union, 0);
-        self.table.declared.insert(name.to_owned(), id);
-        Type::Struct(id)
+        Type::Struct(match self.table.named(name, union) {
+            Some((id, _)) => id,
+            None => self.table.declare(name, union),
+        })
     }
 
     fn enumeration(&mut self, ty: TypeRef, name: &str, values: super::btf::Enumeration<'_>) -> Type {
         let int = Int { size: int_size(values.size), signed: values.signed };
-        let next = EnumId(self.table.enums.len() as u32);
-        let id = *self.table.enums.entry(ty).or_insert(next);
-        self.table.layouts.enums.entry(id).or_insert_with(|| Enum {
-            name: name.to_owned(),
-            int,
-            values: values.values().map(|(name, value)| (name.to_owned(), value)).collect(),
-        });
+        let id = match self.table.enums.get(&ty) {
+            Some(id) => *id,
+            None => {
+                let values = values.values().map(|(name, value)| (name.to_owned(), value)).collect();
+                let id = self.table.add_enum(Enum { name: name.to_owned(), int, values });
+                self.table.enums.insert(ty, id);
+                id
+            }
+        };
         Type::Enum { id, int }
     }
 
@@ -273,16 +292,20 @@ impl Converter<'_> {
         match state {
             State::Loaded => return true,
             State::Declared => return self.load_declared(id),
+            State::Promised => return false,
             State::Met => {}
         }
-        let fields = self.sources.object(origin).and_then(|btf| match btf.entry(origin.id)?.kind {
-            Kind::Composite(composite) => Some(self.fields(origin, composite, 0, 0)),
+        let read = self.sources.object(origin).and_then(|btf| match btf.entry(origin.id)?.kind {
+            Kind::Composite(composite) => {
+                Some((self.fields(origin, composite, 0, 0), btf.align_of(origin.id)))
+            }
             _ => None,
         });
-        let (Some(fields), Some(layout)) = (fields, self.table.layouts.structs.get_mut(&id)) else {
+        let (Some((fields, align)), Some(layout)) = (read, self.table.layouts.structs.get_mut(&id)) else {
             return false;
         };
         layout.fields = fields;
+        layout.align = align;
         self.table.set_state(id, State::Loaded);
         true
     }
@@ -371,7 +394,60 @@ impl Table {
     fn add(&mut self, origin: TypeRef, state: State, name: &str, union: bool, size: u32) -> StructId {
         let id = StructId(self.origins.len() as u32);
         self.origins.push((origin, state));
-        self.layouts.structs.insert(id, Struct { name: name.to_owned(), union, size, fields: vec![] });
+        let name = name.to_owned();
+        self.layouts.structs.insert(id, Struct { name, union, size, align: 1, fields: vec![] });
+        id
+    }
+
+    /// The struct or union of that name that something has declared or the script defines.
+    pub fn named(&self, name: &str, union: bool) -> Option<(StructId, State)> {
+        let id = *self.named.get(name)?;
+        let same = self.layouts.structs.get(&id).is_some_and(|s| s.union == union);
+        let (origin, state) = self.origins.get(id.0 as usize).filter(|_| same)?;
+        // What was declared and then found has an origin, by which it is known.
+        (*origin == NOWHERE).then_some((id, *state))
+    }
+
+    /// A struct or union of which there is only a name so far.
+    pub fn declare(&mut self, name: &str, union: bool) -> StructId {
+        let id = self.add(NOWHERE, State::Declared, name, union, 0);
+        self.named.insert(name.to_owned(), id);
+        id
+    }
+
+    /// One without a name, which the script is about to define.
+    pub fn declare_anonymous(&mut self, union: bool) -> StructId {
+        self.add(NOWHERE, State::Promised, "", union, 0)
+    }
+
+    /// The script will define it.
+    pub fn promise(&mut self, id: StructId) {
+        self.set_state(id, State::Promised);
+    }
+
+    pub fn is_promised(&self, id: StructId) -> bool {
+        self.origins.get(id.0 as usize).is_some_and(|(_, state)| *state == State::Promised)
+    }
+
+    /// The script defines it.
+    pub fn define(&mut self, id: StructId, layout: Struct) {
+        self.layouts.structs.insert(id, layout);
+        self.set_state(id, State::Loaded);
+    }
+
+    /// What was declared is a type of BTF.
+    fn found(&mut self, id: StructId, ty: TypeRef, size: u32) {
+        if let Some(origin) = self.origins.get_mut(id.0 as usize) {
+            *origin = (ty, State::Met);
+        }
+        if let Some(layout) = self.layouts.structs.get_mut(&id) {
+            layout.size = size;
+        }
+    }
+
+    pub fn add_enum(&mut self, definition: Enum) -> EnumId {
+        let id = EnumId(self.layouts.enums.len() as u32);
+        self.layouts.enums.insert(id, definition);
         id
     }
 
@@ -384,7 +460,7 @@ impl Table {
 
 /// The integer that holds `width` bits from bit `at` on, if possible of `size` bytes and aligned as that: its offset,
 /// its size, and the bits in it.
-fn bitfield(at: u32, width: u32, size: u8) -> (u32, u8, Bits) {
+pub fn bitfield(at: u32, width: u32, size: u8) -> (u32, u8, Bits) {
     let own = u32::from(size);
     let holds = |offset: u32, size: u32| at + width <= (offset + size) * 8;
     let aligned = at / 8 / own * own;

@@ -52,8 +52,7 @@ pub fn align_of(ty: &Type, layouts: &Layouts) -> u32 {
         Type::Void | Type::Str(_) | Type::Mac => 1,
         Type::Buf(_) | Type::Inet => 4,
         Type::Array { elem, .. } => align_of(elem, layouts),
-        // The kernel's own structs may hold anything; eight is right for all of them.
-        Type::Struct(_) => 8,
+        Type::Struct(id) => layouts.structs.get(id).map_or(1, |s| s.align.clamp(1, 8)),
         Type::Tuple(types) => sequence(types, layouts).align,
         Type::Record(fields) => sequence(fields.iter().map(|(_, ty)| ty), layouts).align,
         Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => 8,

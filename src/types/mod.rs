@@ -6,6 +6,7 @@
 
 pub mod btf;
 pub mod buckets;
+pub mod c;
 pub mod constants;
 mod convert;
 pub mod layout;
@@ -157,6 +158,8 @@ pub struct Struct {
     pub union: bool,
     /// In bytes.
     pub size: u32,
+    /// In bytes, a power of two; known where the fields are.
+    pub align: u32,
     /// Members of anonymous members are here too, under their own names and at their offsets in this struct, after
     /// the named ones.
     pub fields: Vec<Field>,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use libbpf_sys as sys;
 
 use super::btf::{Btf, Entry, Kind, Proto};
+use super::c::Scope;
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::names::well_known;
 use super::spell::Speller;
@@ -19,7 +20,9 @@ use crate::syntax::ast::Tag;
 /// when someone looks inside.
 pub struct Types {
     sources: Sources,
-    table: Table,
+    pub(super) table: Table,
+    /// What the script defines: it wins over every other source.
+    pub(super) scope: Scope,
     enumerators: HashMap<String, Option<(Type, i64)>>,
     /// The last one used, since making one takes memory for every type there is.
     speller: Option<(Rc<Btf>, Speller)>,
@@ -60,6 +63,7 @@ impl Types {
         Types {
             sources: Sources::new(kernel.btf().map(Path::to_owned)),
             table: Table::default(),
+            scope: Scope::default(),
             enumerators: HashMap::new(),
             speller: None,
         }
@@ -73,6 +77,9 @@ impl Types {
     /// The type of that name: a struct, union or enum with its tag or without, a typedef.
     pub fn find(&mut self, tag: Option<Tag>, name: &str) -> Option<Type> {
         let name = name.strip_prefix("const ").unwrap_or(name);
+        if let Some(defined) = self.scope.find(tag, name) {
+            return Some(defined);
+        }
         if tag.is_none()
             && let Some(known) = well_known(name)
         {
@@ -86,6 +93,18 @@ impl Types {
         Some(self.converter().convert(found))
     }
 
+    /// A struct or union that can be told without opening anything.
+    pub(super) fn opened(&mut self, tag: Tag, name: &str) -> Option<StructId> {
+        if let Some((id, _)) = self.table.named(name, tag == Tag::Union) {
+            return Some(id);
+        }
+        let found = self.sources.find_opened(name, kinds(Some(tag)))?;
+        match self.converter().convert(found) {
+            Type::Struct(id) => Some(id),
+            _ => None,
+        }
+    }
+
     /// A struct with its fields, loaded if need be. `None` for one that is only declared.
     pub fn structure(&mut self, id: StructId) -> Option<&Struct> {
         self.converter().load(id).then(|| self.table.layouts.structs.get(&id)).flatten()
@@ -97,6 +116,9 @@ impl Types {
 
     /// A constant of the kernel: of any of its enums, or of its headers.
     pub fn constant(&mut self, name: &str) -> Option<Named> {
+        if let Some((ty, value)) = self.scope.enumerator(name) {
+            return Some(Named::Enumerator(ty, value));
+        }
         let known = constants::lookup(name);
         // A macro is in no BTF, so none is read for it.
         if known.is_none_or(|c| c.enumerator)
@@ -111,6 +133,7 @@ impl Types {
     pub fn similar_constants(&mut self, name: &str) -> Vec<String> {
         self.sources.vmlinux();
         let mut known: Vec<&str> = constants::names().collect();
+        known.extend(self.scope.constants());
         for (_, _, btf) in self.sources.objects() {
             for entry in btf.ids().filter_map(|id| btf.entry(id)) {
                 if let Kind::Enum(values) = entry.kind {
@@ -121,8 +144,11 @@ impl Types {
         suggest::closest(name, known)
     }
 
-    /// A constant of any enum of the kernel: `TCP_ESTABLISHED`.
+    /// A constant of any enum of the script or of the kernel: `TCP_ESTABLISHED`.
     pub fn enumerator(&mut self, name: &str) -> Option<(Type, i64)> {
+        if let Some(defined) = self.scope.enumerator(name) {
+            return Some(defined);
+        }
         if let Some(known) = self.enumerators.get(name) {
             return known.clone();
         }
@@ -302,6 +328,7 @@ impl Types {
             let entries = btf.ids().filter_map(|id| btf.entry(id));
             known.extend(entries.filter(|e| e.kind.is(kinds)).map(|e| e.name));
         }
+        known.extend(self.scope.names(tag));
         suggest::closest(name, known.into_iter().filter(|n| !n.is_empty()))
     }
 

@@ -45,7 +45,7 @@ fn chains_of_fields_are_read() {
         .program
         .layouts
         .structs
-        .insert(id, Struct { name: "sample".into(), union: false, size, fields: vec![] });
+        .insert(id, Struct { name: "sample".into(), union: false, size, align: 8, fields: vec![] });
     let base = || deref_place(word(0, Type::U64), Space::User, ty.clone());
     let next = || {
         let pointer = load_place(field(base(), "next", Type::U64, 32, None));
