@@ -3,7 +3,7 @@
 //! A struct or array in kernel or user memory is a `Load` of a place; a further access takes the place out again and
 //! extends it, so that a chain of fields is read in one go at its end.
 
-use super::shape::{Value, integral};
+use super::shape::Value;
 use super::{Checked, Checker, build};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::ir::{self, ExprKind, Place, PlaceKind};
@@ -138,10 +138,13 @@ impl Checker<'_, '_> {
             Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Type::Str(*len),
             other => other.clone(),
         };
-        let part = build::part(base, field.offset, ty.clone(), span);
-        Value::new(match (field.bits, integral(&ty)) {
-            (Some(bits), Some(int)) => bitfield(part, bits, int, ty),
-            _ => part,
+        Value::new(match (field.bits, ty.as_int()) {
+            // The bits are those of the integer, also where it is read as a bool.
+            (Some(bits), Some(int)) => {
+                let whole = build::part(base, field.offset, Type::Int(int), span);
+                bitfield(whole, bits, int, ty)
+            }
+            _ => build::part(base, field.offset, ty, span),
         })
     }
 

@@ -4,7 +4,7 @@
 
 use super::scope::Object;
 use crate::types::convert::bitfield;
-use crate::types::{Field, Int, Struct, Type};
+use crate::types::{Bits, Field, Int, Struct, Type};
 
 /// The largest struct, in bytes: more than any map, stack or helper of BPF can hold.
 pub const MAX_SIZE: u64 = 1 << 28;
@@ -47,7 +47,30 @@ pub fn lay_out(name: &str, members: Vec<Member>, rules: Rules) -> Option<Struct>
     let mut fields = record.named;
     fields.append(&mut record.flattened);
     let size = u32::try_from(size).ok().filter(|s| u64::from(*s) <= MAX_SIZE)?;
+    fields.iter_mut().for_each(|field| keep_inside(field, size));
     Some(Struct { name: name.to_owned(), union: rules.union, size, align, fields })
+}
+
+/// In a packed struct, the integer of a bitfield may reach beyond the end, where other things are. Then a smaller one,
+/// or one that begins earlier, has its bits too.
+fn keep_inside(field: &mut Field, size: u32) {
+    let (Some(bits), Some(int)) = (field.bits, field.ty.as_int()) else { return };
+    if field.offset + u32::from(int.size) <= size {
+        return;
+    }
+    let (shift, width) = (u32::from(bits.shift), u32::from(bits.width));
+    let (first, end) = (field.offset + shift / 8, field.offset + (shift + width).div_ceil(8));
+    let own = (end - first).next_power_of_two();
+    let (Some(latest), Ok(own_size)) = (size.checked_sub(own), u8::try_from(own)) else { return };
+    let offset = first.min(latest);
+    let shift = field.offset * 8 + shift - offset * 8;
+    if own_size > 8 || shift + width > own * 8 {
+        return;
+    }
+    if own_size != int.size {
+        field.ty = Type::Int(Int { size: own_size, signed: int.signed });
+    }
+    (field.offset, field.bits) = (offset, Some(Bits { shift: shift as u8, width: bits.width }));
 }
 
 struct Record {

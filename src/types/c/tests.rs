@@ -80,6 +80,9 @@ struct bits_packed { char a; unsigned b : 20; unsigned c : 20; long d : 60; char
 struct bits_enum { enum color c : 4; enum negative n : 3; };
 struct bits_aligned { char a : 2; int b : 3 __attribute__((aligned(8))); int c : 3; };
 struct bits_member_packed { char a : 6; int b : 30 __attribute__((packed)); int c : 5; };
+struct bits_last { char a; unsigned b : 3; } __attribute__((packed));
+struct bits_reach { char a[5]; unsigned long b : 4; unsigned long c : 20; } __attribute__((packed));
+struct bits_three { unsigned a : 20; } __attribute__((packed));
 union bits_union { unsigned a : 3; unsigned long b : 40; char c; };
 
 struct uses_sizeof { char a[sizeof(struct nested)]; char b[sizeof(int *[3]) / sizeof(void *)]; char c[_Alignof(long)]; };
@@ -141,18 +144,22 @@ fn both() -> Option<(String, String)> {
                     writeln!(ours, "{what} {} {size}", f.offset).unwrap();
                 }
                 Some(bits) => {
+                    let end = f.offset + u32::from(f.ty.as_int().unwrap().size);
+                    // No integer has three bytes.
+                    assert!(end <= s.size || s.size == 3, "{what} reaches beyond the end");
                     writeln!(
                         code,
                         "{{ {c} x; memset(&x, 0, sizeof x); x.{} = -1; dump(\"{what}\", &x, sizeof x); }}",
                         f.name
                     )
                     .unwrap();
-                    let mut bytes = vec![0u8; s.size as usize];
+                    let mut bytes = vec![0u8; end.max(s.size) as usize];
                     for bit in 0..u32::from(bits.width) {
                         let at = f.offset * 8 + u32::from(bits.shift) + bit;
                         bytes[at as usize / 8] |= 1 << (at % 8);
                     }
-                    let hex: Vec<String> = bytes.iter().map(|b| format!(" {b:02x}")).collect();
+                    let hex: Vec<String> =
+                        bytes.iter().take(s.size as usize).map(|b| format!(" {b:02x}")).collect();
                     writeln!(ours, "{what}{}", hex.concat()).unwrap();
                 }
             }
