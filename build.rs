@@ -8,6 +8,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=grammar");
     lalrpop::Configuration::new().set_in_dir("grammar").set_out_dir(env::var("OUT_DIR")?).process()?;
+    if env::var("PROFILE").is_ok_and(|p| p == "release") {
+        // Only what ships is stripped. The profile's own `strip` would strip the tests too, which look for their own
+        // functions.
+        println!("cargo:rustc-link-arg-bins=-s");
+    }
     if env::var_os("CARGO_FEATURE_LLVM_STATIC").is_some() {
         link_llvm()?;
     }

@@ -66,6 +66,9 @@ impl Default for Config {
     }
 }
 
+/// The largest value that a program works with, in bytes: what fits a slot of scratch memory on any machine.
+pub const MAX_VALUE: u64 = 16 << 20;
+
 /// A variable's name and how it is set from text.
 struct Variable {
     name: &'static str,
@@ -117,7 +120,7 @@ const VARIABLES: &[Variable] = variables! {
     max_cat_bytes: "a number of bytes" = |v| number(v)?;
     max_map_keys: "a number" = |v| number(v)?;
     max_probes: "a number" = |v| number(v)?;
-    max_strlen: "a number of bytes" = |v| number(v)?;
+    max_strlen: "a number of bytes from 1 to 16777216" = |v| number(v).filter(|n| (1..=MAX_VALUE).contains(n))?;
     missing_probes: "error, warn or ignore" = |v| match v {
         "error" => Missing::Error,
         "warn" => Missing::Warn,
@@ -199,7 +202,7 @@ mod tests {
         );
         assert_eq!(
             config.set("max_strlen", "many").unwrap_err().to_string(),
-            "\"many\" is not a value of max_strlen: it takes a number of bytes"
+            "\"many\" is not a value of max_strlen: it takes a number of bytes from 1 to 16777216"
         );
         assert!(matches!(config.set("nonsense", "1"), Err(ConfigError::Unknown { .. })));
     }

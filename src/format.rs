@@ -130,17 +130,26 @@ impl Spec {
         if fits { Ok(()) } else { Err(wanted) }
     }
 
-    /// How many bytes the length modifier leaves of an integer that has `own` bytes, as on every 64-bit Linux.
-    /// Without one all of it is shown: `%d` of `nsecs` is the time, as it has always been, where C (and bpftrace
-    /// 0.26) would cut it to 32 bits. Smaller integers grow to an `int`, as in C.
-    pub fn integer_size(&self, own: u8) -> u8 {
+    /// How many bytes of an integer the length modifier leaves, as on every 64-bit Linux: `%d` is an `int`, as in
+    /// C and bpftrace 0.26. What that cuts is told: see [`Spec::cuts`].
+    pub fn integer_size(&self) -> u8 {
         match (self.conversion, self.length.as_str()) {
             (Conversion::Pointer | Conversion::GfpFlags, _) => 8,
             (Conversion::Char, _) | (_, "hh") => 1,
             (_, "h") => 2,
-            (_, "") => own.max(4),
+            (_, "") => 4,
             _ => 8,
         }
+    }
+
+    /// Whether a conversion without a length modifier loses digits of a number (sign-extended to 64 bits). Older
+    /// versions showed all of it, so scripts may count on that; who writes `%hhx` wants it cut.
+    pub fn cuts(&self, value: u64) -> bool {
+        use Conversion::{Hex, Octal, Signed, Unsigned};
+        let number = matches!(self.conversion, Signed | Unsigned | Octal | Hex { .. });
+        let fits_signed = i32::try_from(value as i64).is_ok();
+        let fits = fits_signed || self.conversion != Signed && u32::try_from(value).is_ok();
+        number && self.length.is_empty() && !fits
     }
 }
 
@@ -336,9 +345,12 @@ mod tests {
             ("%p", 8),
             ("%lc", 1),
         ] {
-            assert_eq!(one(text).integer_size(2), size, "{text}");
+            assert_eq!(one(text).integer_size(), size, "{text}");
         }
-        assert_eq!(one("%x").integer_size(8), 8);
+        let cut = |text, value: i64| one(text).cuts(value as u64);
+        assert!(cut("%d", 1 << 31) && cut("%d", i64::MIN) && cut("%x", 1 << 32) && cut("%u", -(1 << 40)));
+        assert!(!cut("%d", -1) && !cut("%x", -1) && !cut("%u", u32::MAX.into()) && !cut("%ld", i64::MAX));
+        assert!(!cut("%hhx", i64::MAX) && !cut("%p", i64::MAX) && !cut("%s", i64::MAX));
     }
 
     #[test]

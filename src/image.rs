@@ -230,6 +230,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// How many probes this is: what `Attached N probes` and the limit `max_probes` count.
+    pub fn probes(&self) -> usize {
+        match self {
+            Target::KprobeMulti { functions, .. } => functions.len(),
+            Target::UprobeMulti { offsets, .. } => offsets.len(),
+            _ => 1,
+        }
+    }
+
     /// Whether the number of the probe name can be given to the kernel when this is attached, so that programs read
     /// it back (`bpf_get_attach_cookie`). A program for the others has one name only.
     pub fn takes_cookie(&self) -> bool {

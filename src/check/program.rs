@@ -57,7 +57,28 @@ pub fn resolve<'s>(
         diagnostics.extend(problems);
         instances.extend(groups.into_iter().map(|group| Instance { probe, group: Rc::new(group) }));
     }
+    let attached =
+        instances.iter().flat_map(|i| &i.group.attach).map(|a| a.what.probes()).sum::<usize>() as u64;
+    let (probes, programs) = (host.config.max_probes, host.config.max_bpf_progs);
+    if attached > probes {
+        diagnostics.push(too_many(script, "probes to attach to", attached, "max_probes", probes));
+    } else if instances.len() as u64 > programs {
+        let made = instances.len() as u64;
+        diagnostics.push(too_many(script, "BPF programs to generate", made, "max_bpf_progs", programs));
+    }
     instances
+}
+
+/// One of the limits that keep a wildcard from freezing the machine.
+fn too_many(script: &ast::Script, what: &str, count: u64, variable: &str, limit: u64) -> Diagnostic {
+    let span =
+        script.probes.iter().find(|p| p.attach_points.iter().any(|a| a.text.contains('*'))).map(|p| p.span);
+    Diagnostic::error("too-many-probes", span, format!("There are {count} {what}; the limit is {limit}"))
+        .note("tracing very many places at once can slow the whole machine down")
+        .help(format!(
+            "narrow the wildcard, or allow it with BPFTRACE_{}={count} or {variable} = {count} in the config block",
+            variable.to_ascii_uppercase()
+        ))
 }
 
 impl Checker<'_, '_> {

@@ -3,6 +3,7 @@
 use super::operators::literal_int;
 use super::shape::Value;
 use super::{Checked, Checker};
+use crate::config::MAX_VALUE;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::syntax::ast::{self, TypeBase, TypeName, TypeSuffix};
 use crate::types::{Space, Type, layout};
@@ -28,11 +29,18 @@ impl Checker<'_, '_> {
                         },
                         None => 0,
                     };
-                    match ty {
+                    let sized = match ty {
                         Type::Str(0) if n == 0 => Type::Str(len),
                         Type::Buf(0) if n == 0 => Type::Buf(len),
                         elem => Type::Array { elem: Box::new(elem), len },
+                    };
+                    let size = u64::from(layout::size_of(&sized, self.host.types.layouts()));
+                    if size > MAX_VALUE {
+                        let text =
+                            format!("A type of {size} bytes is too large: values have at most {MAX_VALUE}");
+                        return self.error("invalid-type", written.span, text);
                     }
+                    sized
                 }
             };
         }

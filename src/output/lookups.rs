@@ -12,6 +12,9 @@ pub struct Lookups {
     users: HashMap<u32, Vec<u8>>,
     pub(super) cgroups: Cgroups,
     pub(super) clocks: Clocks,
+    /// A conversion without a length modifier has shown less than all of a number: see
+    /// [`Spec::cuts`](crate::format::Spec::cuts). Whoever tells the user clears it.
+    pub cut: bool,
 }
 
 impl Lookups {

@@ -55,8 +55,8 @@ fn convert(out: &mut Vec<u8>, spec: &Spec, arg: Bytes<'_>, names: &mut Names<'_>
             number::hex(out, n);
         }
         (Conversion::Signed | Conversion::Unsigned | Conversion::Octal | Conversion::Hex { .. }, Some(n)) => {
-            let own = arg.ty.as_int().map_or(8, |int| int.size);
-            return integer(out, spec, n, own);
+            names.lookups.cut |= spec.cuts(n);
+            return integer(out, spec, n);
         }
     }
     pad(out, spec, start);
@@ -64,9 +64,9 @@ fn convert(out: &mut Vec<u8>, spec: &Spec, arg: Bytes<'_>, names: &mut Names<'_>
 
 /// An integer conversion of C: the length modifier cuts the number, the precision is the least number of digits,
 /// and zeros fill the width only if there is no precision.
-fn integer(out: &mut Vec<u8>, spec: &Spec, value: u64, own: u8) {
+fn integer(out: &mut Vec<u8>, spec: &Spec, value: u64) {
     let start = out.len();
-    let unused = 64 - 8 * u32::from(spec.integer_size(own));
+    let unused = 64 - 8 * u32::from(spec.integer_size());
     let value = if spec.conversion == Conversion::Signed {
         let value = (value << unused) as i64 >> unused;
         if value < 0 {

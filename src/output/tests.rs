@@ -520,7 +520,7 @@ fn printf_shows_values() {
     let x = words(&[0x12_3456_78ab_cdef]);
     assert_eq!(
         bench.format("%hhx %hx %x %jx", &[(&Type::I64, x.as_slice()); 4]),
-        "ef cdef 12345678abcdef 12345678abcdef"
+        "ef cdef 78abcdef 12345678abcdef"
     );
 }
 
@@ -546,15 +546,11 @@ fn integers_as_the_c_library_prints_them() {
         if random(3) == 0 {
             format.push_str(&format!(".{}", random(22)));
         }
-        let length = ["", "hh", "h", "l", "ll", "j", "z", "t"][random(8) as usize];
-        let conversion = ["d", "i", "u", "o", "x", "X"][random(6) as usize];
-        // The C library has to be told that the value has 64 bits.
-        let whole = if length.is_empty() { "ll" } else { length };
-        let template = std::ffi::CString::new(format!("{format}{whole}{conversion}")).unwrap();
-        format.push_str(length);
-        format.push_str(conversion);
+        format.push_str(["", "hh", "h", "l", "ll", "j", "z", "t"][random(8) as usize]);
+        format.push_str(["d", "i", "u", "o", "x", "X"][random(6) as usize]);
         let value = [0, 1, -1, 7, i64::MIN, i64::MAX, random(1 << 20) as i64, -(random(1 << 31) as i64)]
             [random(8) as usize];
+        let template = std::ffi::CString::new(format.clone()).unwrap();
         let mut text = [0u8; 128];
         // SAFETY: the buffer is as long as is said, and every conversion takes one integer of at most 64 bits.
         let length =

@@ -1,5 +1,6 @@
 //! What programs send, and what is done about it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -44,6 +45,7 @@ struct Plan<'a> {
     /// Where the bytes of variable arguments begin.
     variable: usize,
     format: Format,
+    told_cut: Cell<bool>,
 }
 
 struct Argument<'a> {
@@ -78,7 +80,13 @@ impl<'a> Plan<'a> {
             }
             _ => Format::default(),
         };
-        Ok(Plan { event, arguments, variable: head + layout.size as usize, format })
+        Ok(Plan {
+            event,
+            arguments,
+            variable: head + layout.size as usize,
+            format,
+            told_cut: Cell::new(false),
+        })
     }
 
     /// Finds a record's arguments in its bytes; `None` if it is too short for them.
@@ -142,7 +150,7 @@ impl<'a> Actions<'a> {
             Some(plan) => {
                 let mut arguments = reuse(std::mem::take(&mut self.arguments));
                 let result = match plan.read(record, &mut arguments) {
-                    Some(()) => self.act(plan, &arguments),
+                    Some(()) => self.act(plan, &arguments).and_then(|()| self.tell_cut(plan)),
                     None => self.complain(plan.event.span, "a record of this is too short"),
                 };
                 self.arguments = reuse(arguments);
@@ -159,6 +167,16 @@ impl<'a> Actions<'a> {
         };
         self.plans = plans;
         result
+    }
+
+    /// Says, once for each place in the script, that a number was shown in part.
+    fn tell_cut(&mut self, plan: &Plan<'_>) -> io::Result<()> {
+        let cut = std::mem::take(&mut self.lookups.cut);
+        if !cut || !self.job.options.warnings || plan.told_cut.replace(true) {
+            return Ok(());
+        }
+        let text = "a number needs more than the 32 bits that %d, %u and %x show: use %ld, %lu or %lx";
+        self.message(MessageKind::Warning, text.as_bytes(), plan.event.span)
     }
 
     fn act(&mut self, plan: &Plan<'_>, arguments: &[Bytes<'_>]) -> io::Result<()> {

@@ -229,11 +229,7 @@ impl<'a> Session<'a> {
             missing: false,
         })?;
         let places = attach(self.job.kernel, &handle, place)?;
-        let count = match &place.what {
-            Target::KprobeMulti { functions, .. } => functions.len(),
-            Target::UprobeMulti { offsets, .. } => offsets.len(),
-            _ => 1,
-        };
+        let count = place.what.probes();
         Ok(Attached { places, count })
     }
 

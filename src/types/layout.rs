@@ -33,7 +33,7 @@ pub fn size_of(ty: &Type, layouts: &Layouts) -> u32 {
     match ty {
         Type::Void => 0,
         Type::Str(n) => *n,
-        Type::Buf(n) => BUF_DATA + n,
+        Type::Buf(n) => BUF_DATA.saturating_add(*n),
         Type::Array { elem, len } => size_of(elem, layouts).saturating_mul(*len),
         Type::Struct(id) => layouts.structs.get(id).map_or(0, |s| s.size),
         Type::Tuple(types) => sequence(types, layouts).size,
@@ -73,7 +73,7 @@ pub fn sequence<'a>(types: impl IntoIterator<Item = &'a Type>, layouts: &Layouts
     let (mut offsets, mut at, mut align) = (vec![], 0u32, 1u32);
     for ty in types {
         let own = align_of(ty, layouts);
-        at = at.next_multiple_of(own);
+        at = at.checked_next_multiple_of(own).unwrap_or(u32::MAX);
         offsets.push(at);
         at = at.saturating_add(size_of(ty, layouts));
         align = align.max(own);
