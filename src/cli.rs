@@ -11,6 +11,7 @@ use crate::diagnostics::Diagnostic;
 use crate::kernel::Feature;
 use crate::output::{Buffering, Form};
 use crate::runtime;
+use crate::types::c::Includes;
 
 /// The level of the language and of the command line, as wrappers expect it from `--version`.
 pub const VERSION: &str = "bpftrace v0.26.0";
@@ -59,8 +60,8 @@ pub struct Options {
     /// `-k`
     pub report_helper_errors: bool,
     pub unsafe_mode: bool,
-    pub include_dirs: Vec<PathBuf>,
-    pub includes: Vec<PathBuf>,
+    /// C headers.
+    pub includes: Includes,
     pub usdt_file_activation: bool,
     pub verify_llvm_ir: bool,
     pub disabled: Vec<Feature>,
@@ -329,6 +330,12 @@ fn options(
     })?;
     let (command, parameters) = command(&arguments)?;
     let (positional, named) = split_named(parameters, after_dashes);
+    let script = match &command {
+        Command::Run(Program::File(path)) | Command::Compile(Program::File(path)) => {
+            path.parent().map(PathBuf::from).unwrap_or_default()
+        }
+        _ => PathBuf::new(),
+    };
     Ok(Options {
         command,
         positional,
@@ -352,8 +359,7 @@ fn options(
         warnings: !arguments.no_warnings,
         report_helper_errors: arguments.warnings > 0,
         unsafe_mode: arguments.unsafe_mode,
-        include_dirs: arguments.include_dirs,
-        includes: arguments.includes,
+        includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, &env) },
         usdt_file_activation: arguments.usdt_file_activation,
         verify_llvm_ir: arguments.verify_llvm_ir,
         disabled,
@@ -363,6 +369,25 @@ fn options(
         config,
         config_from_env,
     })
+}
+
+/// What `-I`, `--include` and the environment say about C headers.
+fn includes(
+    mut directories: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Includes {
+    let path = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let more = env("CPATH").unwrap_or_default();
+    directories.extend(more.split(':').filter(|d| !d.is_empty()).map(PathBuf::from));
+    Includes {
+        directories,
+        files,
+        kernel_source: path("BPFTRACE_KERNEL_SOURCE"),
+        kernel_build: path("BPFTRACE_KERNEL_BUILD"),
+        script: PathBuf::new(),
+        libclang: path("LIBCLANG_PATH").map(Into::into),
+    }
 }
 
 /// What to do, and the parameters that are left for the script.

@@ -123,8 +123,14 @@ impl Session {
             positional: options.positional.clone(),
             has_child: options.child.is_some(),
             warnings: options.warnings,
+            includes: options.includes.clone(),
         };
         let (checked, problems) = check::check(script, &mut host, &check_options);
+        if options.verbose
+            && let Some((note, _)) = types.unread_headers()
+        {
+            warn(&format!("note: {note}; what it defines is looked up without it\n"));
+        }
         let checked = self.unless_errors(checked, problems)?;
         if options.stages.ir {
             print(&check::dump::program(&checked))?;

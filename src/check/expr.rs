@@ -259,6 +259,7 @@ impl Checker<'_, '_> {
                 Ok(Value::new(expr))
             }
             Some(Named::Number(number)) => self.folded(Some(number), span),
+            Some(Named::Text(text)) => Ok(literal_text(&text, span)),
             None => self.unknown_name(name, span),
         }
     }
@@ -294,7 +295,17 @@ impl Checker<'_, '_> {
                 .note("no builtin and no constant of the kernel has that name")
                 .help(format!("for a variable write ${name}, for a map @{name}")),
         };
+        let error = self.with_headers(error);
         self.fail(error)
+    }
+
+    /// A name is unknown: adds what the headers of the script have to do with that.
+    pub fn with_headers(&self, error: Diagnostic) -> Diagnostic {
+        match self.host.types.unread_headers() {
+            Some((why, Some(help))) => error.note(why).help(help),
+            Some((why, None)) => error.note(why),
+            None => error,
+        }
     }
 
     /// `args.name`

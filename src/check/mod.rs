@@ -30,6 +30,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::ir;
 use crate::probes::{Group, Host, Uses};
 use crate::syntax::ast;
+use crate::types::c;
 
 /// What the command line says about the program.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,8 @@ pub struct Options {
     pub has_child: bool,
     /// `--test`, `--bench`: which of those probes to keep. Without, they are dropped.
     pub warnings: bool,
+    /// Where C headers are, and which the command line includes.
+    pub includes: c::Includes,
 }
 
 /// Why there is no result.
@@ -78,7 +81,9 @@ pub fn check_with(
     resolve: Resolve<'_>,
 ) -> (Option<ir::Program>, Diagnostics) {
     // First of all: from here on the script's names mean what it says.
-    let mut diagnostics = crate::types::c::define(&script.definitions, host.types);
+    let names = || walk::names(script);
+    let mut diagnostics = c::include(&script.definitions, &options.includes, &names, host.types);
+    diagnostics.extend(c::define(&script.definitions, host.types));
     if diagnostics.has_errors() {
         return (None, diagnostics);
     }

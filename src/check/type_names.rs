@@ -72,6 +72,7 @@ impl Checker<'_, '_> {
                 None => error.note("neither the script nor the kernel's type information (BTF) defines it"),
             },
         };
+        let error = self.with_headers(error);
         self.fail(error)
     }
 

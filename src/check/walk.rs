@@ -139,6 +139,19 @@ pub struct FoundMap {
     pub span: Span,
 }
 
+/// The names that may be constants.
+pub fn names(script: &Script) -> Vec<String> {
+    let mut names = vec![];
+    for script_probe in &script.probes {
+        probe(script_probe, &mut |node| {
+            if let Node::Expr(Expr { kind: ExprKind::Name(name), .. }) = node {
+                names.push(name.clone());
+            }
+        });
+    }
+    names
+}
+
 /// The script's maps in order of first use.
 pub fn maps(script: &Script) -> Vec<FoundMap> {
     let mut found: Vec<FoundMap> = vec![];

@@ -48,6 +48,12 @@ impl Sources {
         self.problem.as_deref()
     }
 
+    /// Whether the kernel (or a file in its place) describes its types, without reading them.
+    pub fn exist(&self) -> bool {
+        !self.objects.is_empty()
+            || self.path.as_deref().unwrap_or(std::path::Path::new("/sys/kernel/btf/vmlinux")).exists()
+    }
+
     pub fn vmlinux(&mut self) -> Option<Rc<Btf>> {
         if self.objects.is_empty() && self.problem.is_none() {
             match Btf::vmlinux(self.path.as_deref()) {
@@ -423,6 +429,10 @@ impl Table {
     /// The script will define it.
     pub fn promise(&mut self, id: StructId) {
         self.set_state(id, State::Promised);
+    }
+
+    pub fn is_declared(&self, id: StructId) -> bool {
+        self.origins.get(id.0 as usize).is_some_and(|(_, state)| *state == State::Declared)
     }
 
     pub fn is_promised(&self, id: StructId) -> bool {

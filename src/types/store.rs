@@ -7,7 +7,7 @@ use std::rc::Rc;
 use libbpf_sys as sys;
 
 use super::btf::{Btf, Entry, Kind, Proto};
-use super::c::Scope;
+use super::c::{Reading, Scope};
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::names::well_known;
 use super::spell::Speller;
@@ -23,6 +23,8 @@ pub struct Types {
     pub(super) table: Table,
     /// What the script defines: it wins over every other source.
     pub(super) scope: Scope,
+    /// The headers that it includes.
+    pub(super) reading: Reading,
     enumerators: HashMap<String, Option<(Type, i64)>>,
     /// The last one used, since making one takes memory for every type there is.
     speller: Option<(Rc<Btf>, Speller)>,
@@ -51,6 +53,8 @@ pub enum Named {
     Enumerator(Type, i64),
     /// A well-known constant of the kernel's headers: a number like one that the script would have.
     Number(i128),
+    /// A string, from a header that the script includes.
+    Text(Vec<u8>),
 }
 
 /// What a raw tracepoint's function is called: since 6.4, and before that since 5.10. The functions for a tracepoint's
@@ -64,6 +68,7 @@ impl Types {
             sources: Sources::new(kernel.btf().map(Path::to_owned)),
             table: Table::default(),
             scope: Scope::default(),
+            reading: Reading::default(),
             enumerators: HashMap::new(),
             speller: None,
         }
@@ -89,15 +94,24 @@ impl Types {
         if name.is_empty() || name.contains(char::is_whitespace) {
             return None;
         }
-        let found = self.sources.find(name, kinds(tag))?;
-        Some(self.converter().convert(found))
+        if self.headers_first()
+            && let Some(defined) = self.header_type(tag, name)
+        {
+            return Some(defined);
+        }
+        match self.sources.find(name, kinds(tag)) {
+            Some(found) => Some(self.converter().convert(found)),
+            None => self.header_type(tag, name),
+        }
+    }
+
+    /// Whether the kernel describes its types. They are not read for that.
+    pub fn has_btf(&self) -> bool {
+        self.sources.exist()
     }
 
     /// A struct or union that can be told without opening anything.
     pub(super) fn opened(&mut self, tag: Tag, name: &str) -> Option<StructId> {
-        if let Some((id, _)) = self.table.named(name, tag == Tag::Union) {
-            return Some(id);
-        }
         let found = self.sources.find_opened(name, kinds(Some(tag)))?;
         match self.converter().convert(found) {
             Type::Struct(id) => Some(id),
@@ -107,7 +121,11 @@ impl Types {
 
     /// A struct with its fields, loaded if need be. `None` for one that is only declared.
     pub fn structure(&mut self, id: StructId) -> Option<&Struct> {
-        self.converter().load(id).then(|| self.table.layouts.structs.get(&id)).flatten()
+        let known = self.header_fields(id)
+            || (self.headers_first() && self.header_fields_of_declared(id))
+            || self.converter().load(id)
+            || self.header_fields_of_declared(id);
+        known.then(|| self.table.layouts.structs.get(&id)).flatten()
     }
 
     pub fn enumeration(&mut self, id: EnumId) -> Option<&Enum> {
@@ -119,6 +137,11 @@ impl Types {
         if let Some((ty, value)) = self.scope.enumerator(name) {
             return Some(Named::Enumerator(ty, value));
         }
+        if self.headers_first()
+            && let Some(known) = self.header_constant(name)
+        {
+            return Some(known);
+        }
         let known = constants::lookup(name);
         // A macro is in no BTF, so none is read for it.
         if known.is_none_or(|c| c.enumerator)
@@ -126,7 +149,10 @@ impl Types {
         {
             return Some(Named::Enumerator(ty, value));
         }
-        known.map(|c| Named::Number(c.value))
+        match known {
+            Some(known) => Some(Named::Number(known.value)),
+            None => self.header_constant(name),
+        }
     }
 
     /// Names of constants close to this one, best first, for "did you mean".

@@ -147,7 +147,7 @@ impl Parser<'_, '_> {
                 let int = if i32::try_from(value).is_ok() { Int::I32 } else { Int::I64 };
                 return Ok(Constant { value, int });
             }
-            None => {}
+            Some(Named::Text(_)) | None => {}
         }
         Err(Diagnostic::error("unknown-identifier", span, format!("there is no constant `{name}`")).note(
             "the script does not define it, and the kernel's type information (BTF) has no such enumerator",

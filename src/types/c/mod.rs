@@ -8,9 +8,13 @@ mod attributes;
 mod constant;
 mod declarator;
 mod expression;
+mod headers;
+mod include;
+mod libclang;
 mod macros;
 mod members;
 mod parser;
+mod reading;
 mod record;
 mod scope;
 mod token;
@@ -18,6 +22,8 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use include::Includes;
+pub use reading::{Reading, include};
 pub use scope::Scope;
 
 use crate::diagnostics::{Diagnostics, Span};

@@ -170,6 +170,10 @@ impl<'t, 'a> Parser<'t, 'a> {
         {
             return Err(redefined(&format!("the type `{name}`"), span, *first));
         }
+        // The only name that it has is the one to show.
+        if let (true, Type::Struct(id)) = (specifiers.anonymous, &object.ty) {
+            self.types.name_struct(*id, name);
+        }
         self.types.define_typedef(name, object, span);
         Ok(())
     }
@@ -281,6 +285,11 @@ impl<'t, 'a> Parser<'t, 'a> {
             return error.note("it is a type of the language, but not of C");
         }
         let names = self.types.similar(tag, name);
+        let error = match self.types.unread_headers() {
+            Some((why, Some(help))) => error.note(why).help(help),
+            Some((why, None)) => error.note(why),
+            None => error,
+        };
         match suggest::did_you_mean(name, names) {
             Some(names) => error.help(names),
             None => match self.types.problem() {

@@ -53,7 +53,7 @@ pub fn lay_out(name: &str, members: Vec<Member>, rules: Rules) -> Option<Struct>
 
 /// In a packed struct, the integer of a bitfield may reach beyond the end, where other things are. Then a smaller one,
 /// or one that begins earlier, has its bits too.
-fn keep_inside(field: &mut Field, size: u32) {
+pub fn keep_inside(field: &mut Field, size: u32) {
     let (Some(bits), Some(int)) = (field.bits, field.ty.as_int()) else { return };
     if field.offset + u32::from(int.size) <= size {
         return;

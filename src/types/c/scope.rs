@@ -75,13 +75,40 @@ impl Types {
     /// The struct or union of a name that the script mentions: one that it defines, or one that it only mentions and
     /// that may turn out to be the kernel's.
     pub(super) fn mention(&mut self, tag: Tag, name: &str) -> StructId {
-        self.opened(tag, name).unwrap_or_else(|| self.table.declare(name, tag == Tag::Union))
+        let known = self.known(tag == Tag::Union, name).or_else(|| self.header_struct(tag, name));
+        known
+            .or_else(|| self.opened(tag, name))
+            .unwrap_or_else(|| self.table.declare(name, tag == Tag::Union))
     }
 
     /// The script will define a struct or union of that name: no other source is asked for it.
     pub(super) fn promise(&mut self, tag: Tag, name: &str) {
         let id = self.table.declare(name, tag == Tag::Union);
         self.table.promise(id);
+    }
+
+    /// The id that a name of a struct or union has by now.
+    pub(super) fn known(&self, union: bool, name: &str) -> Option<StructId> {
+        self.table.named(name, union).map(|(id, _)| id)
+    }
+
+    /// A struct or union that a header defines, and whose fields come later. Without a name, it is always another.
+    pub(super) fn expect(&mut self, union: bool, name: &str) -> StructId {
+        if name.is_empty() {
+            return self.table.declare_anonymous(union);
+        }
+        let id = self.table.declare(name, union);
+        self.table.promise(id);
+        id
+    }
+
+    pub(super) fn supply(&mut self, id: StructId, layout: Struct) {
+        self.table.define(id, layout);
+    }
+
+    pub(super) fn supply_enum(&mut self, definition: Enum) -> Type {
+        let int = definition.int;
+        Type::Enum { id: self.table.add_enum(definition), int }
     }
 
     /// The fields of a struct or union, whose id is from [`Types::mention`] if it has a name.
@@ -102,6 +129,13 @@ impl Types {
         Type::Struct(id)
     }
 
+    /// Gives a name to a struct that has none.
+    pub(super) fn name_struct(&mut self, id: StructId, name: &str) {
+        if let Some(layout) = self.table.layouts.structs.get_mut(&id).filter(|s| s.name.is_empty()) {
+            layout.name = name.to_owned();
+        }
+    }
+
     pub(super) fn define_enum(&mut self, definition: Enum, at: Span) -> Type {
         let (name, int) = (definition.name.clone(), definition.int);
         let values = definition.values.clone();
@@ -117,6 +151,12 @@ impl Types {
 
     pub(super) fn define_typedef(&mut self, name: &str, object: Object, at: Span) {
         self.scope.typedefs.insert(name.to_owned(), (object, at));
+    }
+
+    /// A struct of which only the name is known: whether it is a union, and the name.
+    pub(super) fn declared(&self, id: StructId) -> Option<(bool, String)> {
+        let layout = self.table.layouts.structs.get(&id).filter(|_| self.table.is_declared(id))?;
+        Some((layout.union, layout.name.clone()))
     }
 
     /// Whether the script defines it further down.

@@ -7,7 +7,8 @@ use super::*;
 use crate::diagnostics::{Diagnostic, FileId, Sources, render};
 use crate::kernel::Kernel;
 use crate::syntax;
-use crate::types::{Int, Space, Struct, Type, layout};
+use crate::types::store::Named;
+use crate::types::{Int, Space, Spelled, Struct, Type, layout};
 
 /// The types of a script's definitions.
 fn defined(text: &str) -> Result<Types, String> {
@@ -316,4 +317,101 @@ fn no_depth_ends_the_stack() {
         let error = defined(&text).err().unwrap_or_else(|| panic!("{} is no error", &text[..60]));
         assert!(error.contains("deep") || error.contains("too many"), "{error:.300}");
     }
+}
+
+/// The types of a script that includes a header of this text; `None`, loudly, where libclang is not installed.
+fn with_header(header: &str, script: &str, names: &[&str]) -> Option<Result<Types, Vec<String>>> {
+    if let Err(why) = libclang::Clang::open(None) {
+        eprintln!("SKIPPED: {why}");
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("header.h"), header).unwrap();
+    let includes = Includes { directories: vec![directory.path().to_owned()], ..Includes::default() };
+    Some(included(&format!("#include <header.h>\n{script}"), &includes, names))
+}
+
+fn included(text: &str, includes: &Includes, names: &[&str]) -> Result<Types, Vec<String>> {
+    let (script, problems) = syntax::parse(text, FileId::default());
+    assert!(problems.is_empty(), "{problems:?}");
+    let mut types = Types::new(&Kernel::new());
+    let names = || names.iter().map(|name| (*name).to_owned()).collect();
+    let mut problems = include(&script.definitions, includes, &names, &mut types);
+    problems.extend(define(&script.definitions, &mut types));
+    if problems.is_empty() { Ok(types) } else { Err(problems.into_iter().map(|d| d.message).collect()) }
+}
+
+#[test]
+fn headers_and_scripts_have_the_same_layouts() {
+    let Some(read) = with_header(DEFINITIONS, "", &[]) else { return };
+    let (mut theirs, mut ours) = (read.unwrap_or_else(|e| panic!("{e:?}")), defined(DEFINITIONS).unwrap());
+    for (tag, name) in compared() {
+        let spelled = |types: &mut Types| {
+            let s = structure(types, tag, name);
+            let fields: Vec<_> = s
+                .fields
+                .iter()
+                .map(|f| (f.name.clone(), Spelled(&f.ty, types.layouts()).to_string(), f.offset, f.bits))
+                .collect();
+            (s.name, s.union, s.size, s.align, fields)
+        };
+        assert_eq!(spelled(&mut theirs), spelled(&mut ours), "{name}");
+    }
+}
+
+#[test]
+fn headers_come_before_the_kernel_and_after_the_script() {
+    let header = "#define SIZE 12\n#define TEXT \"a\" \"b\"\n#define BIG (1ull << 63)\n#define NO_VALUE (1 + )\n
+                  enum mode { SLOW = -1, FAST = 9 };\ntypedef struct { struct task_struct *t; } holder;
+                  struct task_struct { int x; };\nstruct both { int of_header; };\n#define NO_VALUE_YET(x) x\n";
+    let script = "struct both { char of_script[SIZE]; }; struct uses { holder h; struct task_struct t; };";
+    let names = ["SIZE", "TEXT", "BIG", "NO_VALUE", "NO_VALUE_YET", "FAST", "no_such_name"];
+    let Some(read) = with_header(header, script, &names) else { return };
+    let mut types = read.unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(types.constant("SIZE"), Some(Named::Number(12)));
+    assert_eq!(types.constant("TEXT"), Some(Named::Text(b"ab".to_vec())));
+    assert_eq!(types.constant("BIG"), Some(Named::Number(1 << 63)));
+    assert!([types.constant("NO_VALUE"), types.constant("NO_VALUE_YET")].iter().all(Option::is_none));
+    let mode = types.find(Some(Tag::Enum), "mode").unwrap();
+    assert_eq!(types.constant("FAST"), Some(Named::Enumerator(mode, 9)));
+    assert_eq!(structure(&mut types, Tag::Struct, "both").size, 12);
+    let task = types.find(Some(Tag::Struct), "task_struct").unwrap();
+    assert_eq!(structure(&mut types, Tag::Struct, "task_struct").size, 4);
+    let uses = structure(&mut types, Tag::Struct, "uses");
+    assert_eq!((uses.size, uses.field("t").unwrap().ty.clone()), (16, task.clone()));
+    let Type::Struct(holder) = uses.field("h").unwrap().ty else { panic!() };
+    let holder = types.structure(holder).unwrap();
+    assert_eq!(holder.field("t").unwrap().ty, Type::ptr(task, Space::Unknown));
+}
+
+#[test]
+fn mistakes_in_headers_are_told() {
+    let Some(read) = with_header("int x\nstruct a { unknown_t t; };", "", &[]) else { return };
+    let messages = read.err().unwrap();
+    assert!(messages[0].contains("header.h:1:6: expected ';'"), "{messages:?}");
+    assert!(messages[1].contains("header.h:2:12: unknown type name 'unknown_t'"), "{messages:?}");
+}
+
+#[test]
+fn without_libclang_only_others_headers_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = directory.path().join("nowhere").into_os_string();
+    let includes = Includes {
+        directories: vec![directory.path().to_owned()],
+        libclang: Some(nowhere),
+        ..Includes::default()
+    };
+    std::fs::write(directory.path().join("header.h"), "struct a { int x; };").unwrap();
+    let messages = included("#include <header.h>", &includes, &[]).err().unwrap();
+    assert!(
+        messages[0].starts_with("the header <header.h> cannot be read: LIBCLANG_PATH is"),
+        "{messages:?}"
+    );
+    // Only a name that nothing else defines needs this one.
+    std::fs::create_dir(directory.path().join("linux")).unwrap();
+    std::fs::write(directory.path().join("linux/some.h"), "struct a { int x; };").unwrap();
+    let mut types = included("#include <linux/some.h>\nstruct b { u8 x; };", &includes, &[]).unwrap();
+    assert_eq!((types.find(Some(Tag::Struct), "b").is_some(), types.unread_headers()), (true, None));
+    assert_eq!(types.find(Some(Tag::Struct), "no_such_struct"), None);
+    assert!(types.unread_headers().unwrap().0.contains("were not read"));
 }

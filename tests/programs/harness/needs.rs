@@ -37,6 +37,9 @@ impl Needs {
         };
         add("root", root, "not root: run the tests as root or through sudo");
         add("btf", Path::new("/sys/kernel/btf/vmlinux").exists(), "this kernel has no BTF");
+        let libraries = std::process::Command::new("ldconfig").arg("-p").output();
+        let libclang = libraries.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libclang"));
+        add("libclang", libclang, "libclang is not installed");
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
         add("no_kprobe", !kprobe, "this kernel has kprobes");
