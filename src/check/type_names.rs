@@ -93,7 +93,14 @@ impl Checker<'_, '_> {
     ) -> Checked<Value> {
         match name {
             "sizeof" => {
-                // `sizeof(x)` looks like a type even where x is a name of something else.
+                // `sizeof(x)` looks like a type even where x is a constant, and constants have 64 bits.
+                if let TypeBase::Named { tag: None, name } = &ty.base
+                    && ty.suffixes.is_empty()
+                    && self.host.types.find(None, name).is_none()
+                    && self.host.types.constant(name).is_some()
+                {
+                    return Ok(literal_int(8, span));
+                }
                 let ty = self.named_type(ty)?;
                 self.sizeof(&ty, span)
             }

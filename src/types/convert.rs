@@ -378,11 +378,7 @@ impl Converter<'_> {
         };
         let name = member.name.to_owned();
         match ty.as_int().filter(|_| width > 0) {
-            Some(int) => {
-                let (offset, size, bits) = bitfield(at, width, int.size);
-                let ty = if size == int.size { ty } else { Type::Int(Int { size, signed: int.signed }) };
-                Field { name, ty, offset, bits: Some(bits) }
-            }
+            Some(int) => bitfield(name, ty, int, at, width),
             None => Field { name, ty, offset: member.bit_offset / 8, bits: None },
         }
     }
@@ -468,9 +464,22 @@ impl Table {
     }
 }
 
+/// A bitfield of `width` bits from bit `at` on. `int` is the integer of its type.
+///
+/// The bits of signed ones are read without their sign, which no script expects: bpftrace has always read them so.
+pub fn bitfield(name: String, ty: Type, int: Int, at: u32, width: u32) -> Field {
+    let (offset, size, bits) = holder(at, width, int.size);
+    let ty = match ty {
+        Type::Int(_) => Type::Int(Int { size, signed: false }),
+        ty if size == int.size => ty,
+        _ => Type::Int(Int { size, signed: int.signed }),
+    };
+    Field { name, ty, offset, bits: Some(bits) }
+}
+
 /// The integer that holds `width` bits from bit `at` on, if possible of `size` bytes and aligned as that: its offset,
 /// its size, and the bits in it.
-pub fn bitfield(at: u32, width: u32, size: u8) -> (u32, u8, Bits) {
+fn holder(at: u32, width: u32, size: u8) -> (u32, u8, Bits) {
     let own = u32::from(size);
     let holds = |offset: u32, size: u32| at + width <= (offset + size) * 8;
     let aligned = at / 8 / own * own;

@@ -289,11 +289,7 @@ impl Headers {
         let fields = found.into_iter().map(|Member { name, at, width, step, .. }| {
             let ty = self.take(step, types, depth + 1);
             let mut field = match (width, ty.as_int()) {
-                (Some(width), Some(int)) => {
-                    let (offset, size, bits) = bitfield(at, width, int.size);
-                    let ty = if size == int.size { ty } else { Type::Int(Int { size, signed: int.signed }) };
-                    Field { name, ty, offset, bits: Some(bits) }
-                }
+                (Some(width), Some(int)) => bitfield(name, ty, int, at, width),
                 _ => Field { name, ty, offset: at / 8, bits: None },
             };
             keep_inside(&mut field, size);

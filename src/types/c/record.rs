@@ -143,12 +143,7 @@ impl Record {
         else {
             return;
         };
-        let (offset, size, bits) = bitfield(at, width, int.size);
-        let ty = match size == int.size {
-            true => member.object.ty,
-            false => Type::Int(Int { size, signed: int.signed }),
-        };
-        self.named.push(Field { name, ty, offset, bits: Some(bits) });
+        self.named.push(bitfield(name, member.object.ty, int, at, width));
     }
 
     fn alignment(&self, member: &Member) -> u32 {

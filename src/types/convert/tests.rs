@@ -200,11 +200,11 @@ fn bitfields_lie_in_aligned_integers_where_they_can() {
     if cfg!(target_endian = "big") {
         return;
     }
-    assert_eq!(bitfield(32, 3, 4), le(4, 4, 0, 3));
-    assert_eq!(bitfield(35, 1, 4), le(4, 4, 3, 1));
-    assert_eq!(bitfield(63, 1, 4), le(4, 4, 31, 1));
-    assert_eq!(bitfield(9, 2, 1), le(1, 1, 1, 2));
+    assert_eq!(holder(32, 3, 4), le(4, 4, 0, 3));
+    assert_eq!(holder(35, 1, 4), le(4, 4, 3, 1));
+    assert_eq!(holder(63, 1, 4), le(4, 4, 31, 1));
+    assert_eq!(holder(9, 2, 1), le(1, 1, 1, 2));
     // Packed: 16 bits from the fourth on fit no aligned 16, and no 16 at all.
-    assert_eq!(bitfield(4, 16, 2), le(0, 8, 4, 16));
-    assert_eq!(bitfield(24, 12, 2), le(3, 2, 0, 12));
+    assert_eq!(holder(4, 16, 2), le(0, 8, 4, 16));
+    assert_eq!(holder(24, 12, 2), le(3, 2, 0, 12));
 }
