@@ -3,125 +3,14 @@
 //! The library is found here and not by a crate: what exists for that asks `llvm-config` in other processes, which
 //! takes a hundred times as long as opening it. Its interface has been stable since LLVM 13 (`clang-c/Index.h`).
 
-use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_longlong, c_uint, c_ulong, c_ulonglong, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_ulong, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{NonNull, null_mut};
 
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RawString {
-    data: *const c_void,
-    flags: c_uint,
-}
+use functions::{Functions, RawCursor, RawFile, RawString, RawType};
 
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RawCursor {
-    kind: c_int,
-    xdata: c_int,
-    data: [*const c_void; 3],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RawType {
-    kind: c_int,
-    data: [*mut c_void; 2],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RawLocation {
-    data: [*const c_void; 2],
-    int: c_uint,
-}
-
-#[repr(C)]
-struct RawFile {
-    name: *const c_char,
-    contents: *const c_char,
-    length: c_ulong,
-}
-
-type Visitor = extern "C" fn(RawCursor, RawCursor, *mut c_void) -> c_uint;
-
-macro_rules! functions {
-    ($(fn $name:ident($($arg:ty),*) $(-> $result:ty)?;)*) => {
-        /// The functions, by their names in C.
-        #[derive(Clone, Copy)]
-        #[allow(non_snake_case)]
-        struct Functions {
-            $($name: unsafe extern "C" fn($($arg),*) $(-> $result)?,)*
-        }
-
-        impl Functions {
-            /// # Safety
-            /// The handle is of a libclang.
-            unsafe fn load(handle: NonNull<c_void>) -> Result<Functions, String> {
-                Ok(Functions {$(
-                    $name: {
-                        let name = concat!(stringify!($name), "\0");
-                        // SAFETY: the name ends with NUL, and the function has the type that Index.h declares.
-                        unsafe {
-                            let symbol = libc::dlsym(handle.as_ptr(), name.as_ptr().cast());
-                            if symbol.is_null() {
-                                return Err(format!("it has no {}", stringify!($name)));
-                            }
-                            std::mem::transmute::<*mut c_void, unsafe extern "C" fn($($arg),*) $(-> $result)?>(symbol)
-                        }
-                    },
-                )*})
-            }
-        }
-    };
-}
-
-functions! {
-    fn clang_createIndex(c_int, c_int) -> *mut c_void;
-    fn clang_disposeIndex(*mut c_void);
-    fn clang_parseTranslationUnit2(
-        *mut c_void, *const c_char, *const *const c_char, c_int, *mut RawFile, c_uint, c_uint, *mut *mut c_void
-    ) -> c_int;
-    fn clang_disposeTranslationUnit(*mut c_void);
-    fn clang_getTranslationUnitCursor(*mut c_void) -> RawCursor;
-    fn clang_visitChildren(RawCursor, Visitor, *mut c_void) -> c_uint;
-    fn clang_getCursorSpelling(RawCursor) -> RawString;
-    fn clang_getCursorType(RawCursor) -> RawType;
-    fn clang_isCursorDefinition(RawCursor) -> c_uint;
-    fn clang_Cursor_isAnonymous(RawCursor) -> c_uint;
-    fn clang_Cursor_isAnonymousRecordDecl(RawCursor) -> c_uint;
-    fn clang_Cursor_isBitField(RawCursor) -> c_uint;
-    fn clang_getFieldDeclBitWidth(RawCursor) -> c_int;
-    fn clang_getEnumConstantDeclValue(RawCursor) -> c_longlong;
-    fn clang_getEnumDeclIntegerType(RawCursor) -> RawType;
-    fn clang_getTypedefDeclUnderlyingType(RawCursor) -> RawType;
-    fn clang_getCanonicalType(RawType) -> RawType;
-    fn clang_getTypeDeclaration(RawType) -> RawCursor;
-    fn clang_getPointeeType(RawType) -> RawType;
-    fn clang_getArrayElementType(RawType) -> RawType;
-    fn clang_getNumElements(RawType) -> c_longlong;
-    fn clang_Type_getSizeOf(RawType) -> c_longlong;
-    fn clang_Type_getAlignOf(RawType) -> c_longlong;
-    fn clang_Type_getOffsetOf(RawType, *const c_char) -> c_longlong;
-    fn clang_Cursor_Evaluate(RawCursor) -> *mut c_void;
-    fn clang_EvalResult_getKind(*mut c_void) -> c_int;
-    fn clang_EvalResult_isUnsignedInt(*mut c_void) -> c_uint;
-    fn clang_EvalResult_getAsUnsigned(*mut c_void) -> c_ulonglong;
-    fn clang_EvalResult_getAsLongLong(*mut c_void) -> c_longlong;
-    fn clang_EvalResult_getAsStr(*mut c_void) -> *const c_char;
-    fn clang_EvalResult_dispose(*mut c_void);
-    fn clang_getNumDiagnostics(*mut c_void) -> c_uint;
-    fn clang_getDiagnostic(*mut c_void, c_uint) -> *mut c_void;
-    fn clang_disposeDiagnostic(*mut c_void);
-    fn clang_getDiagnosticSeverity(*mut c_void) -> c_int;
-    fn clang_getDiagnosticSpelling(*mut c_void) -> RawString;
-    fn clang_getDiagnosticLocation(*mut c_void) -> RawLocation;
-    fn clang_getExpansionLocation(RawLocation, *mut *mut c_void, *mut c_uint, *mut c_uint, *mut c_uint);
-    fn clang_getFileName(*mut c_void) -> RawString;
-    fn clang_getCString(RawString) -> *const c_char;
-    fn clang_disposeString(RawString);
-}
+mod functions;
 
 /// The newest LLVM whose names are tried; one that is installed as `libclang.so` or under the name that all share is
 /// found whatever its number.
@@ -388,7 +277,7 @@ impl<'u> Cursor<'u> {
         list.into_iter().map(|raw| self.of(raw)).collect()
     }
 
-    // SAFETY of all that follow: the cursor's unit is alive, since it is borrowed.
+    // SAFETY of all that follow: the cursor is of its unit, which is alive since it is borrowed.
 
     /// "" for what has no name.
     pub fn name(&self) -> String {
@@ -504,6 +393,9 @@ impl<'u> CType<'u> {
     fn of(&self, raw: RawType) -> CType<'u> {
         CType { raw, ..*self }
     }
+
+    // SAFETY of all that follow: the type is of its cursor's unit, which is alive since it is borrowed. What is no type
+    // of that kind yields an invalid type or a negative number.
 
     /// Without typedefs.
     pub fn canonical(&self) -> CType<'u> {
