@@ -239,10 +239,17 @@ impl Target {
         }
     }
 
-    /// Whether the number of the probe name can be given to the kernel when this is attached, so that programs read
-    /// it back (`bpf_get_attach_cookie`). A program for the others has one name only.
-    pub fn takes_cookie(&self) -> bool {
-        !matches!(self, Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. })
+    /// The numbers of the probe names that the kernel is given when this is attached, so that programs read them back
+    /// (`bpf_get_attach_cookie`). `None` for what takes no cookie: a program for that has one name only.
+    pub fn name_ids(&self) -> Option<&[u32]> {
+        match self {
+            Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. } => None,
+            Target::Kprobe { name_id, .. }
+            | Target::Tracepoint { name_id, .. }
+            | Target::Uprobe { name_id, .. }
+            | Target::Perf { name_id, .. } => Some(std::slice::from_ref(name_id)),
+            Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => Some(name_ids),
+        }
     }
 
     /// Leaves the numbers of probe names out, where the program does not ask for them.

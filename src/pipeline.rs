@@ -122,7 +122,6 @@ impl Session {
         let check_options = check::Options {
             positional: options.positional.clone(),
             has_child: options.child.is_some(),
-            warnings: options.warnings,
             includes: options.includes.clone(),
         };
         let (checked, problems) = check::check(script, &mut host, &check_options);

@@ -1,5 +1,6 @@
-//! Every builtin, function and map function: one declaration each, from which the checker, the documentation and
-//! editors take what they need. To add one is to add an entry to the table of its file.
+//! Every builtin, function and map function: one declaration each, with what it is called, what it takes and yields,
+//! where it is allowed, how it becomes `ir`, and what its documentation says. To add one is to add an entry to the
+//! table of its file.
 
 mod addresses;
 mod gather;

@@ -39,8 +39,6 @@ pub struct Options {
     pub positional: Vec<String>,
     /// `-c` was given, so `cpid` has a value.
     pub has_child: bool,
-    /// `--test`, `--bench`: which of those probes to keep. Without, they are dropped.
-    pub warnings: bool,
     /// Where C headers are, and which the command line includes.
     pub includes: c::Includes,
 }

@@ -2,7 +2,6 @@
 
 mod aggregate;
 mod analysis;
-mod attach;
 mod cost;
 mod debug;
 mod event;
@@ -14,6 +13,7 @@ mod map;
 mod memory;
 mod object;
 mod place;
+mod probe_names;
 mod program;
 mod stack;
 mod stmt;

@@ -418,7 +418,7 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     /// The number of the probe name of the attach point that fired.
     pub(super) fn probe_name(&self) -> Result<IntValue<'c>> {
-        let ids = super::attach::name_ids(self.probe, &self.program.probe_names);
+        let ids = super::probe_names::name_ids(self.probe, &self.program.probe_names);
         match ids.as_slice() {
             [] => Ok(self.ll.imm(0)),
             [only] => Ok(self.ll.imm(u64::from(*only))),

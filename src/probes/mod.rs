@@ -1,5 +1,6 @@
 //! Attach points: how each kind is written, matched, listed and attached, and what a program sees there. A file a
-//! provider; adding one touches its file and [`PROVIDERS`].
+//! provider; adding one is a file and a line in [`PROVIDERS`], and, where the kernel is asked for something new, a
+//! [`Target`](crate::image::Target): see `docs/architecture.md`.
 
 pub mod arch;
 pub mod attach;
@@ -230,7 +231,7 @@ fn missing(mut problem: Diagnostic, how: Missing, alone: bool) -> Option<Diagnos
 
 /// Adds a group, to the program of another one if both see the same and `probe` can be told apart.
 fn merge(groups: &mut Vec<Group>, group: Group, uses: Uses, host: &Host<'_>) {
-    let cookies = |group: &Group| group.attach.iter().all(|a| a.what.takes_cookie());
+    let cookies = |group: &Group| group.attach.iter().all(|a| a.what.name_ids().is_some());
     let same = groups.iter_mut().find(|other| {
         other.section == group.section
             && other.view.same(&group.view, uses)

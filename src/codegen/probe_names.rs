@@ -1,6 +1,6 @@
 //! What a program knows of where it is attached.
 
-use crate::image::{Attach, Target};
+use crate::image::Attach;
 use crate::ir;
 
 /// The numbers of the probe names of all attach points of a program, each once.
@@ -12,14 +12,9 @@ pub(super) fn name_ids(probe: &ir::Probe, names: &[String]) -> Vec<u32> {
 }
 
 fn of(attach: &Attach, names: &[String]) -> Vec<u32> {
-    match &attach.what {
-        Target::Kprobe { name_id, .. }
-        | Target::Tracepoint { name_id, .. }
-        | Target::Uprobe { name_id, .. }
-        | Target::Perf { name_id, .. } => vec![*name_id],
-        Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => name_ids.clone(),
-        // These have no cookie, and a program of their own.
-        _ => names
+    match attach.what.name_ids() {
+        Some(ids) => ids.to_vec(),
+        None => names
             .iter()
             .position(|name| *name == attach.name)
             .and_then(|n| u32::try_from(n).ok())
