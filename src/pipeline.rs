@@ -309,10 +309,16 @@ impl Session {
     }
 
     fn show_all(&self, messages: &Diagnostics) {
-        let shown = messages.iter().filter(|m| self.warnings || m.severity == Severity::Error);
-        warn(&render::text(shown, &self.sources, self.color));
+        let shown = || messages.iter().filter(|m| self.warnings || m.severity == Severity::Error);
+        warn(&render::text(shown().take(MESSAGES), &self.sources, self.color));
+        if let more @ 1.. = shown().count().saturating_sub(MESSAGES) {
+            warn(&format!("... and {more} more messages\n"));
+        }
     }
 }
+
+/// So many messages are shown at once: whoever has mended these sees the others.
+const MESSAGES: usize = 40;
 
 fn kernel(options: &Options) -> Kernel {
     let kernel = match &options.btf {

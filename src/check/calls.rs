@@ -40,7 +40,9 @@ impl<'a, 'h> Checker<'a, 'h> {
                 let mut error =
                     Diagnostic::error("unknown-function", name_span, format!("Unknown function: '{name}'"));
                 let known = builtins::all().flat_map(|b| b.names());
-                if let Some(names) = super::expr::similar(name, known) {
+                if builtins::NOT_YET.contains(&name) {
+                    error = error.note(format!("bpftrace 0.26 has {name}(), this build does not yet"));
+                } else if let Some(names) = super::expr::similar(name, known) {
                     error = error.help(names);
                 }
                 // What is wrong in the arguments is worth knowing too.

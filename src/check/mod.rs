@@ -147,7 +147,7 @@ pub(crate) struct Checker<'a, 'h> {
 impl Checker<'_, '_> {
     /// Reports something, and goes on.
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        self.pass.diagnostics.push(diagnostic);
+        self.pass.diagnostics.push_first(diagnostic);
     }
 
     /// Reports an error that leaves no result.

@@ -240,6 +240,16 @@ impl Diagnostics {
         }
     }
 
+    /// Adds an error only if none of its kind is there for the same place: one body is checked for each of the programs
+    /// that a wildcard makes, and the same mistake may read a little different in each.
+    pub fn push_first(&mut self, diagnostic: Diagnostic) {
+        let place = |d: &Diagnostic| (d.severity, d.code, d.span);
+        let known = diagnostic.severity == Severity::Error && diagnostic.span.is_some();
+        if !(known && self.list.iter().any(|d| place(d) == place(&diagnostic))) {
+            self.push(diagnostic);
+        }
+    }
+
     pub fn extend(&mut self, other: impl IntoIterator<Item = Diagnostic>) {
         other.into_iter().for_each(|d| self.push(d));
     }

@@ -195,10 +195,25 @@ pub fn resolve(
     (groups, reported)
 }
 
+/// Documented kinds of attach points that no provider here makes, with their short names.
+const NOT_YET: [&[&str]; 6] = [
+    &["usdt", "U"],
+    &["watchpoint", "w", "asyncwatchpoint", "aw"],
+    &["iter", "it"],
+    &["self"],
+    &["test"],
+    &["bench"],
+];
+
 fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
     let name = point.parts.first().map_or("", |part| part.text.as_str());
     provider(name).ok_or_else(|| {
         let span = point.parts.first().map_or(point.span, |part| part.span);
+        if NOT_YET.iter().any(|names| names.contains(&name)) {
+            let text = format!("{name} probes are not supported yet");
+            return Diagnostic::error("unsupported", span, text)
+                .note("bpftrace 0.26 has them, this build does not");
+        }
         let names = PROVIDERS.iter().filter_map(|p| p.names().first().copied());
         point::did_you_mean(
             Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}")),
