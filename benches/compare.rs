@@ -164,7 +164,8 @@ fn wait(child: Child) -> io::Result<Usage> {
 
 fn actions(out: &mut String, ours: &Path, other: Option<&Path>) -> Result<()> {
     *out += "\n## Time per hit\n\nNanoseconds that a probe on a system call (`tracepoint:syscalls:sys_enter_getppid`) ";
-    *out += "adds to each call beyond what the empty probe adds.\n\n";
+    *out += "adds to each call beyond what the empty probe adds. Below some ten nanoseconds this is noise, and so are ";
+    *out += "ratios with such a number.\n\n";
     *out += "| action | ns | other ns | ratio |\n| --- | --- | --- | --- |\n";
     let untraced = (0..ROUNDS).map(|_| time_calls()).fold(f64::INFINITY, f64::min);
     let (mut base, mut other_base) = (0.0, 0.0);
