@@ -152,9 +152,17 @@ impl Config {
 
     /// The variable that a spelling means: `BPFTRACE_STACK_MODE`, `STACK_MODE` and `stack_mode` are one.
     pub fn canonical(name: &str) -> Option<&'static str> {
-        let lower = name.to_ascii_lowercase();
-        let bare = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
+        let bare = Self::bare(name);
         Self::names().find(|n| *n == bare)
+    }
+
+    /// A variable's name without the environment's prefix and capitals, known or not.
+    pub fn bare(name: &str) -> String {
+        let mut lower = name.to_ascii_lowercase();
+        if lower.starts_with("bpftrace_") {
+            lower.drain(.."bpftrace_".len());
+        }
+        lower
     }
 
     /// Sets one variable from its text.

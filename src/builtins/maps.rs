@@ -4,7 +4,7 @@ use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Stop, Value, build};
 use crate::diagnostics::Diagnostic;
 use crate::image::EventKind;
-use crate::ir::{Expr, ExprKind};
+use crate::ir::ExprKind;
 use crate::syntax::ast;
 use crate::types::{Type, layout};
 
@@ -98,15 +98,10 @@ fn len(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn clear(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let map = call.map(0)?;
-    send(call, EventKind::Clear(map), vec![])
+    Ok(call.send(EventKind::Clear(map), vec![]))
 }
 
 fn zero(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let map = call.map(0)?;
-    send(call, EventKind::Zero(map), vec![])
-}
-
-fn send(call: &mut Call<'_, '_, '_>, kind: EventKind, args: Vec<Expr>) -> Checked<Value> {
-    let event = call.check.emit(kind, args, call.span);
-    Ok(call.done(vec![event]))
+    Ok(call.send(EventKind::Zero(map), vec![]))
 }

@@ -4,7 +4,6 @@ use super::{Builtin, Kind, optional, repeated, required};
 use crate::check::{Call, Checked, Value};
 use crate::diagnostics::Diagnostic;
 use crate::image::{EventKind, MapId, PrintTo};
-use crate::ir::Expr;
 use crate::syntax::ast;
 use crate::types::{Agg, Type};
 
@@ -56,7 +55,7 @@ fn print(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                 call.check.map_type(map)
             {
                 only_value(call)?;
-                return Ok(send(call, EventKind::PrintEntry { map }, key.into_iter().collect()));
+                return Ok(call.send(EventKind::PrintEntry { map }, key.into_iter().collect()));
             }
             let value = call.check.map_value(map, key, e.span)?;
             return print_value(call, value);
@@ -81,7 +80,7 @@ fn print_map(call: &mut Call<'_, '_, '_>, map: MapId) -> Checked<Value> {
             .note("the map is printed from user space, when it may have changed again"),
         );
     }
-    Ok(send(call, EventKind::PrintMap { map, top, div }, vec![]))
+    Ok(call.send(EventKind::PrintMap { map, top, div }, vec![]))
 }
 
 fn count(call: &mut Call<'_, '_, '_>, index: usize, what: &str) -> Checked<Option<u32>> {
@@ -101,7 +100,7 @@ fn count(call: &mut Call<'_, '_, '_>, index: usize, what: &str) -> Checked<Optio
 
 fn print_value(call: &mut Call<'_, '_, '_>, value: Value) -> Checked<Value> {
     only_value(call)?;
-    Ok(send(call, EventKind::PrintValue, vec![value.expr]))
+    Ok(call.send(EventKind::PrintValue, vec![value.expr]))
 }
 
 fn only_value(call: &mut Call<'_, '_, '_>) -> Checked<()> {
@@ -118,9 +117,4 @@ fn only_value(call: &mut Call<'_, '_, '_>) -> Checked<()> {
         )
         .note("top and div are for whole maps"),
     )
-}
-
-fn send(call: &mut Call<'_, '_, '_>, kind: EventKind, args: Vec<Expr>) -> Value {
-    let event = call.check.emit(kind, args, call.span);
-    call.done(vec![event])
 }

@@ -74,8 +74,7 @@ fn jiffies(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn time(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let format = call.text(0).unwrap_or_else(|| "%H:%M:%S\n".to_owned());
-    let event = call.check.emit(EventKind::Time { format }, vec![], call.span);
-    Ok(call.done(vec![event]))
+    Ok(call.send(EventKind::Time { format }, vec![]))
 }
 
 fn strftime(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

@@ -106,7 +106,7 @@ fn func(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     match call.check.in_view(|v| v.func.clone()) {
         Some(value) => Ok(Value::new(crate::ir::Expr { span, ..value })),
         None => {
-            let provider = call.check.in_view(|v| Some(v.provider)).unwrap_or_default();
+            let provider = call.check.provider();
             call.check.fail(
                 Diagnostic::error(
                     "not-in-this-probe",
@@ -126,7 +126,7 @@ fn probe(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 }
 
 fn probetype(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    let provider = match call.check.in_view(|v| Some(v.provider)).unwrap_or_default() {
+    let provider = match call.check.provider() {
         "BEGIN" | "END" | "begin" | "end" => "special",
         other => other,
     };
@@ -143,7 +143,7 @@ fn ctx(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         }
         Some(Context::Record) => call.fail("not-in-this-probe", "Use args instead of ctx in tracepoint"),
         _ => {
-            let provider = call.check.in_view(|v| Some(v.provider)).unwrap_or_default();
+            let provider = call.check.provider();
             call.fail(
                 "not-in-this-probe",
                 format!("The ctx builtin can not be used with '{provider}' probes"),
@@ -202,7 +202,7 @@ fn reg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 fn register(call: &mut Call<'_, '_, '_>, what: &str, offset: u32) -> Checked<Value> {
     let span = call.span;
     if call.check.in_view(|v| Some(v.context)) != Some(Context::Registers) {
-        let provider = call.check.in_view(|v| Some(v.provider)).unwrap_or_default();
+        let provider = call.check.provider();
         return call.check.fail(
             Diagnostic::error(
                 "not-in-this-probe",

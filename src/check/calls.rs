@@ -4,7 +4,7 @@ use super::shape::Value;
 use super::{Checked, Checker, Stop, build};
 use crate::builtins::{self, Aggregation, Builtin, Kind, Lower, Param};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::image::MapId;
+use crate::image::{EventKind, MapId};
 use crate::ir;
 use crate::syntax::ast::{self, ExprKind};
 use crate::types::Type;
@@ -142,7 +142,7 @@ impl<'a, 'h> Checker<'a, 'h> {
     }
 
     fn check_available(&mut self, builtin: &Builtin, name: &str, span: Span) -> Checked<()> {
-        let provider = self.in_view(|v| Some(v.provider)).unwrap_or_default();
+        let provider = self.provider();
         if builtin.probes.is_empty() || builtin.probes.contains(&provider) {
             return Ok(());
         }
@@ -368,6 +368,12 @@ impl Call<'_, '_, '_> {
     /// A call that yields nothing.
     pub fn done(&self, body: Vec<ir::Stmt>) -> Value {
         Value::new(build::void(body, self.span))
+    }
+
+    /// A call that only sends a record.
+    pub fn send(&mut self, kind: EventKind, args: Vec<ir::Expr>) -> Value {
+        let event = self.check.emit(kind, args, self.span);
+        self.done(vec![event])
     }
 
     /// Reports an error about the call.

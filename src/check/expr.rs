@@ -340,7 +340,7 @@ impl Checker<'_, '_> {
 
     /// The fields of `args` at the probe at hand.
     fn arguments(&mut self, span: Span) -> Checked<Vec<(String, ir::Expr)>> {
-        let provider = self.in_view(|v| Some(v.provider)).unwrap_or_default();
+        let provider = self.provider();
         match self.in_view(|v| v.args.clone()) {
             Some(args) => Ok(args),
             None => {

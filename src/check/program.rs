@@ -138,6 +138,11 @@ impl Checker<'_, '_> {
         self.probe.group.as_ref().and_then(|g| get(&g.view))
     }
 
+    /// The full name of the provider of the probe at hand.
+    pub fn provider(&self) -> &'static str {
+        self.in_view(|v| Some(v.provider)).unwrap_or_default()
+    }
+
     /// What the program returns where the script does not say, if that is not zero.
     pub fn default_return(&self, span: Span) -> Option<ir::Expr> {
         let value = self.in_view(|v| Some(v.returns))?;

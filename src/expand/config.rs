@@ -44,8 +44,8 @@ fn set(
     diagnostics: &mut Diagnostics,
 ) -> Result<(), Diagnostic> {
     let Some(value) = text(&entry.value)? else { return Ok(()) };
-    let lower = entry.name.to_ascii_lowercase();
-    let bare = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
+    let bare = Config::bare(&entry.name);
+    let bare = bare.as_str();
     let warn = |message: String| Diagnostic::warning("retired-config", entry.span, message);
     if RETIRED.contains(&bare) {
         diagnostics.push(warn(format!("the config variable `{bare}` has no effect any more")));

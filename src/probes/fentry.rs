@@ -179,11 +179,7 @@ impl Provider for Fentry {
         host: &mut Host<'_>,
         found: &mut dyn FnMut(Listed),
     ) -> Result<(), Diagnostic> {
-        let (module, function) = match point.parts.get(1..).unwrap_or_default() {
-            [] => (None, "*"),
-            [function] => (None, function.text.as_str()),
-            [module, function, ..] => (Some(module.text.as_str()), function.text.as_str()),
-        };
+        let (module, function) = point::module_and_name(point);
         let module_pattern = module.map_or_else(Pattern::any, Pattern::new);
         let matches =
             functions::matching(host.kernel, Some(&module_pattern), &Pattern::new(function), point.span)?;

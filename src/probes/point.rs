@@ -10,6 +10,15 @@ pub(super) const MISSING: &str = "missing-probe";
 /// The code of errors about patterns that match nothing, which is fine as long as another attach point is there.
 pub(super) const NO_MATCH: &str = "no-match";
 
+/// `[module:]name` of a listing, whatever else there is; nothing written means every name.
+pub(super) fn module_and_name(point: &AttachPoint) -> (Option<&str>, &str) {
+    match point.parts.get(1..).unwrap_or_default() {
+        [] => (None, "*"),
+        [name] => (None, name.text.as_str()),
+        [module, name, ..] => (Some(module.text.as_str()), name.text.as_str()),
+    }
+}
+
 /// The parts after the provider's name, if there are as many as it takes. `usage` shows how it is written.
 pub(super) fn parts<'a>(
     point: &'a AttachPoint,

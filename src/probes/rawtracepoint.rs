@@ -153,11 +153,7 @@ impl Provider for RawTracepoint {
         host: &mut Host<'_>,
         found: &mut dyn FnMut(Listed),
     ) -> Result<(), Diagnostic> {
-        let (module, event) = match point.parts.get(1..).unwrap_or_default() {
-            [] => (None, "*"),
-            [event] => (None, event.text.as_str()),
-            [module, event, ..] => (Some(module.text.as_str()), event.text.as_str()),
-        };
+        let (module, event) = point::module_and_name(point);
         for (module, event) in matching(module, event, host) {
             let signature =
                 verbose.then(|| host.types.raw_tracepoint_signature(Some(&module), &event)).flatten();
