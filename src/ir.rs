@@ -33,6 +33,11 @@ pub struct Probe {
     pub section: String,
     /// What the program's context pointer points to.
     pub context: Context,
+    pub nesting: Nesting,
+    /// Whether the kernel takes only zero as the program's result: see `check_return_code` in its verifier.
+    pub returns_zero: bool,
+    /// Where pointers of [`Space::Unknown`] lead.
+    pub space: Space,
     pub attach: Vec<Attach>,
     pub variables: Vec<Variable>,
     /// The predicate, if any, is an `If` around all of it.
@@ -51,6 +56,17 @@ pub enum Context {
     Record,
     /// An array of `u64`: fentry, fexit, raw tracepoints. Pointers among them are trusted by the verifier.
     Words,
+}
+
+/// How runs of a program can overlap on one CPU, which decides on its scratch memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nesting {
+    /// Never: while one such program runs the kernel skips all of them (`bpf_prog_active`).
+    Never,
+    /// By an interrupt, which ends before the interrupted program goes on.
+    Interrupts,
+    /// By another task, at any point.
+    Preemption,
 }
 
 /// A scratch variable, one for each `let` or first assignment: shadowing has been resolved.

@@ -41,7 +41,7 @@ fn exit(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         None => build::constant(0, Type::U8, call.span),
     };
     let event = call.check.emit(EventKind::Exit, vec![code], call.span);
-    let leave = StmtKind::Return(call.check.default_return(call.span));
+    let leave = StmtKind::Return(None);
     Ok(call.done(vec![event, build::stmt(leave, call.span)]))
 }
 

@@ -78,10 +78,7 @@ impl Checker<'_, '_> {
                 }
             },
             ast::StmtKind::Return(value) => {
-                let value = match value {
-                    Some(e) => Some(self.return_value(e)?),
-                    None => self.default_return(span),
-                };
+                let value = value.as_ref().map(|e| self.return_value(e)).transpose()?;
                 out.push(build::stmt(StmtKind::Return(value), span));
             }
             ast::StmtKind::Break => self.leave_loop("break", StmtKind::Break, span, out)?,

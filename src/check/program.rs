@@ -96,6 +96,9 @@ impl Checker<'_, '_> {
                     name: program_name(first, &mut taken),
                     section: group.section.clone(),
                     context: group.view.context,
+                    nesting: group.view.nesting,
+                    returns_zero: group.view.returns_zero,
+                    space: group.view.space,
                     attach: group.attach.clone(),
                     variables: self.take_variables(),
                     body,
@@ -119,9 +122,6 @@ impl Checker<'_, '_> {
             let ours = self.is_target(probe.span);
             body = vec![build::conditional(ours, body, vec![], probe.span)];
         }
-        if let Some(value) = self.default_return(probe.span) {
-            body.push(build::stmt(ir::StmtKind::Return(Some(value)), probe.span));
-        }
         body
     }
 
@@ -141,12 +141,6 @@ impl Checker<'_, '_> {
     /// The full name of the provider of the probe at hand.
     pub fn provider(&self) -> &'static str {
         self.in_view(|v| Some(v.provider)).unwrap_or_default()
-    }
-
-    /// What the program returns where the script does not say, if that is not zero.
-    pub fn default_return(&self, span: Span) -> Option<ir::Expr> {
-        let value = self.in_view(|v| Some(v.returns))?;
-        (value != 0).then(|| build::signed(value, Type::I64, span))
     }
 
     /// A name that `probe` can yield, by number.

@@ -109,7 +109,7 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
         nested_maps: program
             .probes
             .iter()
-            .filter(|probe| program::Nesting::of(probe) != program::Nesting::Never)
+            .filter(|probe| probe.nesting != ir::Nesting::Never)
             .flat_map(analysis::gathers)
             .collect(),
     };

@@ -13,7 +13,7 @@ use super::object::Object;
 use super::{Error, Settings};
 use crate::diagnostics::Span;
 use crate::image::Counter;
-use crate::ir::{self, VarId};
+use crate::ir::{self, Nesting, VarId};
 use crate::kernel::Feature;
 use crate::types::{Int, Space, Type, layout};
 
@@ -54,28 +54,6 @@ pub(super) struct Frame<'c> {
 pub(super) struct Exit<'c> {
     block: BasicBlock<'c>,
     result: PointerValue<'c>,
-}
-
-/// How runs of a program can overlap on one CPU, which decides on its scratch memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nesting {
-    /// Never: while one such program runs the kernel skips all of them (`bpf_prog_active`).
-    Never,
-    /// By an interrupt, which ends before the interrupted program goes on.
-    Interrupts,
-    /// By another task, at any point.
-    Preemption,
-}
-
-impl Nesting {
-    pub(super) fn of(probe: &ir::Probe) -> Nesting {
-        let kind = probe.section.split('/').next().unwrap_or("").split('.').next().unwrap_or("");
-        match kind {
-            "kprobe" | "kretprobe" | "tp" | "tracepoint" | "perf_event" => Nesting::Never,
-            "uprobe" | "uretprobe" | "usdt" => Nesting::Preemption,
-            _ => Nesting::Interrupts,
-        }
-    }
 }
 
 /// The function of a probe, with what its manifest entry needs.
@@ -173,15 +151,9 @@ impl<'g, 'c> Gen<'g, 'c> {
     /// Where `Space::Unknown` is.
     pub(super) fn space(&self, space: Space) -> Space {
         match space {
-            Space::Unknown if Nesting::of(self.probe) == Nesting::Preemption => Space::User,
-            Space::Unknown => Space::Kernel,
+            Space::Unknown => self.probe.space,
             known => known,
         }
-    }
-
-    /// Whether the kernel takes only zero as the program's result: see `check_return_code` in its verifier.
-    fn returns_zero(&self) -> bool {
-        ["fentry", "fexit", "fsession", "tp_btf", "iter"].iter().any(|s| self.probe.section.starts_with(s))
     }
 
     /// Gives every variable its place, and those that may be read before they are set, a value.
@@ -220,7 +192,7 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     /// Ends the program from any depth.
     pub(super) fn leave(&mut self, value: Option<IntValue<'c>>) -> Result<()> {
-        let value = if self.returns_zero() { None } else { value };
+        let value = if self.probe.returns_zero { None } else { value };
         match self.frame.exit {
             Some(exit) => {
                 if let Some(value) = value {
@@ -375,7 +347,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     /// Looks up this program's scratch memory on this CPU, and leaves if there is none or it is in use: its first
     /// word says so, for programs that can overlap.
     fn find_scratch(&mut self, size: u32) -> Result<(PointerValue<'c>, bool)> {
-        let nesting = Nesting::of(self.probe);
+        let nesting = self.probe.nesting;
         let map = self.object.scratch(self.ll);
         let slot = self.object.scratch_slot(nesting == Nesting::Never);
         self.object.scratch_size = self.object.scratch_size.max(size);

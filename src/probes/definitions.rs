@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pattern::Pattern;
-use super::{Host, Listed};
+use super::{Listed, Search};
 use crate::diagnostics::Diagnostic;
 use crate::syntax::ast::{AttachPoint, Tag};
 
@@ -14,15 +14,10 @@ pub(super) fn asked(pattern: &AttachPoint) -> Option<(Tag, Pattern)> {
     Some((tag, Pattern::new(rest.trim())))
 }
 
-pub(super) fn list(
-    (tag, wanted): (Tag, Pattern),
-    pattern: &AttachPoint,
-    verbose: bool,
-    host: &mut Host<'_>,
-    found: &mut dyn FnMut(Listed),
-) -> Result<(), Diagnostic> {
+pub(super) fn list((tag, wanted): (Tag, Pattern), search: Search<'_, '_>) -> Result<(), Diagnostic> {
+    let Search { point, verbose, host, found } = search;
     if let Some(problem) = host.types.problem() {
-        return Err(Diagnostic::error("no-btf", pattern.span, problem)
+        return Err(Diagnostic::error("no-btf", point.span, problem)
             .help("the kernel has to be built with CONFIG_DEBUG_INFO_BTF"));
     }
     // A type may be in several modules.
@@ -33,10 +28,10 @@ pub(super) fn list(
         }
     });
     if names.is_empty() && wanted.is_literal() {
-        let name = pattern.text.trim().split_once(char::is_whitespace).map_or("", |(_, name)| name.trim());
+        let name = point.text.trim().split_once(char::is_whitespace).map_or("", |(_, name)| name.trim());
         let problem = Diagnostic::error(
             "unknown-type",
-            pattern.span,
+            point.span,
             format!("the kernel has no {} {name}", tag.keyword()),
         );
         return Err(match host.types.similar(Some(tag), name).first() {
@@ -57,6 +52,7 @@ pub(super) fn list(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Host;
     use super::*;
     use crate::config::Config;
     use crate::diagnostics::FileId;

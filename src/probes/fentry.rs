@@ -2,12 +2,11 @@
 
 use super::functions::{self, Request, VMLINUX, params};
 use super::pattern::{Pattern, has_wildcard};
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
-use crate::ir::{Context, Expr, ExprKind};
+use crate::ir::{Context, Expr, ExprKind, Nesting};
 use crate::kernel::Feature;
-use crate::syntax::ast::AttachPoint;
 use crate::types::store::{Prototype, Types};
 use crate::types::{Type, layout};
 
@@ -100,8 +99,9 @@ impl Fentry {
     }
 
     fn view(&self, name_id: u32, prototype: &Prototype, host: &mut Host<'_>) -> View {
-        let mut view = View::empty(self.names[0], Context::Words, name_id);
+        let mut view = View::empty(self.names[0], Context::Words, Nesting::Interrupts, name_id);
         view.filter_pid = true;
+        view.returns_zero = true;
         let (args, words) = arguments(prototype, host.types);
         view.words = (0..args.len()).map(|n| view::load(8 * n as u32, Type::U64)).collect();
         if self.ret && prototype.result != Type::Void {
@@ -146,20 +146,15 @@ impl Provider for Fentry {
         if self.ret { Searched::ByName } else { Searched::Always }
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, host, mut names, .. } = ask;
         let provider = self.names[0];
         let request = Request::parse(point, self.usage())?;
         let mut groups = vec![];
         for (module, function) in self.functions(&request, host, point.span)? {
             let Some(prototype) = host.types.function(Some(&module), &function) else { continue };
             let name = format!("{provider}:{module}:{function}");
-            let name_id = if uses.name { add_name(&name) } else { 0 };
+            let name_id = names.id(&name);
             let view = self.view(name_id, &prototype, host);
             let own = Some(module).filter(|m| m != VMLINUX);
             let section = match &own {
@@ -172,13 +167,8 @@ impl Provider for Fentry {
         Ok(groups)
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        verbose: bool,
-        host: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, verbose, host, found } = search;
         let (module, function) = point::module_and_name(point);
         let module_pattern = module.map_or_else(Pattern::any, Pattern::new);
         let matches =

@@ -3,10 +3,10 @@
 use super::arch::Arch;
 use super::functions::{self, Found, Request, VMLINUX};
 use super::pattern::Pattern;
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, Uses, View, point, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
-use crate::ir::{Context, ExprKind};
+use crate::ir::{Context, ExprKind, Nesting};
 use crate::kernel::Feature;
 use crate::syntax::ast::AttachPoint;
 use crate::syntax::literal;
@@ -29,7 +29,7 @@ impl Kprobe {
     }
 
     fn view(&self, name_id: u32, offset: u64, host: &Host<'_>) -> View {
-        let mut view = View::empty(self.names[0], Context::Registers, name_id);
+        let mut view = View::empty(self.names[0], Context::Registers, Nesting::Never, name_id);
         view.filter_pid = true;
         if self.ret {
             view.retval = Some(view::result());
@@ -135,15 +135,10 @@ impl Provider for Kprobe {
         if self.ret { Searched::ByName } else { Searched::Always }
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, uses, host, mut names, .. } = ask;
         let request = Request::parse(point, self.usage())?;
-        let mut id = |name: &str| if uses.name { add_name(name) } else { 0 };
+        let mut id = |name: &str| names.id(name);
         if request.has_wildcard() {
             return self.wildcard(point, &request, &mut id, host, uses);
         }
@@ -170,13 +165,8 @@ impl Provider for Kprobe {
         Ok(vec![self.single(point, (module, function, offset), &mut id, host)])
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        verbose: bool,
-        host: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, verbose, host, found } = search;
         let (module, function) = match point.parts.get(1..).unwrap_or_default() {
             [] => (None, Pattern::any()),
             [function] => (None, Pattern::new(&function.text)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::pattern::{Pattern, has_wildcard};
-use super::{Host, Listed, PROVIDERS, Provider, Searched, definitions, find_provider};
+use super::{Host, Listed, PROVIDERS, Provider, Search, Searched, definitions, find_provider};
 use crate::diagnostics::Diagnostic;
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
@@ -19,12 +19,12 @@ pub fn list(
     found: &mut dyn FnMut(Listed),
 ) -> Result<(), Diagnostic> {
     if let Some(asked) = definitions::asked(pattern) {
-        return definitions::list(asked, pattern, verbose, host, found);
+        return definitions::list(asked, Search { point: pattern, verbose, host, found });
     }
     let first = pattern.parts.first().map_or("", |part| part.text.as_str());
     let everything = first.is_empty() && pattern.parts.len() < 2;
     if !has_wildcard(first) && !everything {
-        return find_provider(pattern)?.list(pattern, verbose, host, found);
+        return find_provider(pattern)?.list(Search { point: pattern, verbose, host, found });
     }
     // One part alone is looked for in all providers.
     let (names, mut point) = match pattern.parts.as_slice() {
@@ -49,7 +49,7 @@ pub fn list(
         if let Some(first) = point.parts.first_mut() {
             first.text = provider.names()[0].into();
         }
-        provider.list(&point, verbose, host, found)?;
+        provider.list(Search { point: &point, verbose, host: &mut *host, found: &mut *found })?;
     }
     Ok(())
 }

@@ -91,8 +91,9 @@ pub struct View {
     pub name: ir::Expr,
     /// Where `argN` and plain integers point, when they are used as pointers.
     pub space: Space,
-    /// The value the BPF program returns.
-    pub returns: i64,
+    pub nesting: ir::Nesting,
+    /// See [`ir::Probe::returns_zero`].
+    pub returns_zero: bool,
     /// The kernel cannot limit these to the process of `-p`, so the program has to compare pids itself.
     pub filter_pid: bool,
 }
@@ -116,6 +117,36 @@ pub enum Searched {
     ByName,
 }
 
+/// What [`Provider::resolve`] is asked.
+pub struct Ask<'a, 'h> {
+    pub point: &'a AttachPoint,
+    pub uses: Uses,
+    pub host: &'a mut Host<'h>,
+    pub names: Names<'a>,
+}
+
+/// Numbers of probe names in the image.
+pub struct Names<'a> {
+    wanted: bool,
+    add: &'a mut dyn FnMut(&str) -> u32,
+}
+
+impl Names<'_> {
+    /// The number of a name; 0 where the program does not ask for it.
+    pub fn id(&mut self, name: &str) -> u32 {
+        if self.wanted { (self.add)(name) } else { 0 }
+    }
+}
+
+/// What [`Provider::list`] is asked.
+pub struct Search<'a, 'h> {
+    /// It may be only the provider's name.
+    pub point: &'a AttachPoint,
+    pub verbose: bool,
+    pub host: &'a mut Host<'h>,
+    pub found: &'a mut dyn FnMut(Listed),
+}
+
 /// A kind of attach point.
 pub trait Provider: Sync {
     /// The full name, then every other: `["kretprobe", "kr"]`.
@@ -124,23 +155,11 @@ pub trait Provider: Sync {
     fn searched(&self) -> Searched;
 
     /// What an attach point means here and now: wildcards are expanded, existence is checked, and what can share a
-    /// program is grouped. `add_name` gives the number of a probe name in the image.
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic>;
+    /// program is grouped.
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic>;
 
-    /// Calls `found` with each attach point that matches, in order. `point` may be only the provider's name.
-    fn list(
-        &self,
-        point: &AttachPoint,
-        verbose: bool,
-        host: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic>;
+    /// Finds the attach points that match, in order.
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic>;
 }
 
 /// Every kind of attach point, by full name.
@@ -179,7 +198,10 @@ pub fn resolve(
 ) -> (Vec<Group>, Diagnostics) {
     let (mut groups, mut problems) = (vec![], vec![]);
     for point in points {
-        let resolved = find_provider(point).and_then(|p| p.resolve(point, uses, host, add_name));
+        let resolved = find_provider(point).and_then(|provider| {
+            let names = Names { wanted: uses.name, add: add_name };
+            provider.resolve(Ask { point, uses, host, names })
+        });
         match resolved {
             Ok(found) => found.into_iter().for_each(|group| merge(&mut groups, group, uses, host)),
             Err(problem) => problems.push(problem),

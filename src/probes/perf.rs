@@ -1,11 +1,10 @@
 //! `software` and `hardware`: events that the kernel and the processor count, a probe every so many of them.
 
 use super::pattern::Pattern;
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point};
+use super::{Ask, Group, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Cpus, Sample, Target};
-use crate::ir::Context;
-use crate::syntax::ast::AttachPoint;
+use crate::ir::{Context, Nesting};
 
 pub(super) struct Counter {
     names: &'static [&'static str],
@@ -101,13 +100,8 @@ impl Provider for Counter {
         Searched::Always
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, host, mut names, .. } = ask;
         let provider = self.names[0];
         let parts = point::parts(point, 1..=2, self.usage)?;
         let (event, count) = match parts {
@@ -133,7 +127,7 @@ impl Provider for Counter {
             Some(count) if count > 0 => format!("{provider}:{}:{count}", event.text),
             _ => format!("{provider}:{}", event.text),
         };
-        let name_id = if uses.name { add_name(&name) } else { 0 };
+        let name_id = names.id(&name);
         let what = Target::Perf {
             kind: self.kind,
             config: known.config.into(),
@@ -143,17 +137,12 @@ impl Provider for Counter {
             name_id,
         };
         let attach = Attach { name, span: point.span, what };
-        let view = View::empty(provider, Context::Registers, name_id);
+        let view = View::empty(provider, Context::Registers, Nesting::Never, name_id);
         Ok(vec![Group { section: "perf_event".into(), attach: vec![attach], view }])
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        _: bool,
-        _: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, found, .. } = search;
         let pattern = point.parts.get(1).map_or_else(Pattern::any, |part| Pattern::new(&part.text));
         let mut names: Vec<String> = self
             .events

@@ -2,10 +2,10 @@
 
 use super::functions::{VMLINUX, params};
 use super::pattern::{Pattern, has_wildcard};
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, fentry, point, view};
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, fentry, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
-use crate::ir::Context;
+use crate::ir::{Context, Nesting};
 use crate::syntax::ast::AttachPoint;
 use crate::types::Type;
 use crate::types::store::Prototype;
@@ -115,13 +115,8 @@ impl Provider for RawTracepoint {
         Searched::Always
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, host, mut names, .. } = ask;
         let (module, event) = module_and_event(point)?;
         let events = events(module, event, host);
         if events.is_empty() {
@@ -130,8 +125,8 @@ impl Provider for RawTracepoint {
         let mut groups = vec![];
         for (module, event, prototype) in events {
             let name = format!("rawtracepoint:{module}:{event}");
-            let name_id = if uses.name { add_name(&name) } else { 0 };
-            let mut view = View::empty("rawtracepoint", Context::Words, name_id);
+            let name_id = names.id(&name);
+            let mut view = View::empty("rawtracepoint", Context::Words, Nesting::Interrupts, name_id);
             view.filter_pid = true;
             let mut words = MOST_ARGUMENTS;
             if let Some(prototype) = prototype {
@@ -146,13 +141,8 @@ impl Provider for RawTracepoint {
         Ok(groups)
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        verbose: bool,
-        host: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, verbose, host, found } = search;
         let (module, event) = point::module_and_name(point);
         for (module, event) in matching(module, event, host) {
             let signature =

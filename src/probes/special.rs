@@ -1,10 +1,9 @@
 //! `begin` and `end`: before everything is attached and after it is detached. The loader runs them itself.
 
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point};
+use super::{Ask, Group, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
-use crate::ir::Context;
-use crate::syntax::ast::AttachPoint;
+use crate::ir::{Context, Nesting};
 
 pub(super) struct Special {
     names: &'static [&'static str],
@@ -25,28 +24,18 @@ impl Provider for Special {
         Searched::ByName
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        _: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, mut names, .. } = ask;
         let name = self.names[0];
         point::parts(point, 0..=0, name)?;
-        let name_id = if uses.name { add_name(name) } else { 0 };
-        let view = View::empty(name, Context::None, name_id);
+        let name_id = names.id(name);
+        let view = View::empty(name, Context::None, Nesting::Interrupts, name_id);
         let attach = Attach { name: name.into(), span: point.span, what: self.target.clone() };
         Ok(vec![Group { section: "raw_tp".into(), attach: vec![attach], view }])
     }
 
-    fn list(
-        &self,
-        _: &AttachPoint,
-        _: bool,
-        _: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { found, .. } = search;
         found(Listed { name: self.names[0].into(), args: vec![] });
         Ok(())
     }

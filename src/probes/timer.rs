@@ -1,11 +1,11 @@
 //! `interval` and `profile`: timers on one CPU and on all of them.
 
 use super::pattern::Pattern;
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point};
+use super::{Ask, Group, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Cpus, Sample, Target};
-use crate::ir::Context;
-use crate::syntax::ast::{AttachPart, AttachPoint};
+use crate::ir::{Context, Nesting};
+use crate::syntax::ast::AttachPart;
 
 pub(super) struct Timer {
     names: &'static [&'static str],
@@ -76,18 +76,13 @@ impl Provider for Timer {
         Searched::ByName
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, host, mut names, .. } = ask;
         let parts = point::parts(point, 1..=2, self.usage())?;
         let (unit, count, sample) = rate(parts, self.usage())?;
         let provider = self.names[0];
         let name = format!("{provider}:{unit}:{count}");
-        let name_id = if uses.name { add_name(&name) } else { 0 };
+        let name_id = names.id(&name);
         let what = Target::Perf {
             kind: libbpf_sys::PERF_TYPE_SOFTWARE,
             config: libbpf_sys::PERF_COUNT_SW_CPU_CLOCK.into(),
@@ -98,17 +93,12 @@ impl Provider for Timer {
             name_id,
         };
         let attach = Attach { name, span: point.span, what };
-        let view = View::empty(provider, Context::Registers, name_id);
+        let view = View::empty(provider, Context::Registers, Nesting::Never, name_id);
         Ok(vec![Group { section: "perf_event".into(), attach: vec![attach], view }])
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        _: bool,
-        _: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, found, .. } = search;
         let pattern = point.parts.get(1).map_or_else(Pattern::any, |part| Pattern::new(&part.text));
         for unit in UNITS.into_iter().filter(|unit| pattern.matches(unit)) {
             found(Listed { name: format!("{}:{unit}:", self.names[0]), args: vec![] });

@@ -1,10 +1,10 @@
 //! `tracepoint`: the kernel's static events, with the fields that tracefs says their records have.
 
 use super::pattern::{Pattern, has_wildcard};
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use super::{Ask, Group, Listed, Provider, Search, Searched, View, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
-use crate::ir::{Context, Expr};
+use crate::ir::{Context, Expr, Nesting};
 use crate::kernel::Kernel;
 use crate::kernel::tracefs::Tracefs;
 use crate::syntax::ast::AttachPoint;
@@ -112,13 +112,8 @@ impl Provider for Tracepoint {
         Searched::Always
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, uses, host, mut names, .. } = ask;
         let (category, event) = category_and_event(point)?;
         let files = open(host.kernel, point.span)?;
         let events = matching(files, category, event, point.span)?;
@@ -128,8 +123,8 @@ impl Provider for Tracepoint {
         let mut groups = vec![];
         for (category, event) in events {
             let name = format!("tracepoint:{category}:{event}");
-            let name_id = if uses.name { add_name(&name) } else { 0 };
-            let mut view = View::empty("tracepoint", Context::Record, name_id);
+            let name_id = names.id(&name);
+            let mut view = View::empty("tracepoint", Context::Record, Nesting::Never, name_id);
             view.filter_pid = true;
             if uses.typed {
                 let record = tracefs::record(files, host.types, &category, &event);
@@ -142,13 +137,8 @@ impl Provider for Tracepoint {
         Ok(groups)
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        verbose: bool,
-        host: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, verbose, host, found } = search;
         let (category, event) = match point.parts.get(1..).unwrap_or_default() {
             [] => ("*", "*"),
             [event] => ("*", event.text.as_str()),

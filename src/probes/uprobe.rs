@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::arch::Arch;
 use super::pattern::{Pattern, has_wildcard};
-use super::{Group, Host, Listed, Provider, Searched, Uses, View, point, view};
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
-use crate::ir::{Context, Expr, ExprKind};
+use crate::ir::{Context, Expr, ExprKind, Nesting};
 use crate::kernel::{Feature, Version};
 use crate::process::elf::{Elf, ElfError, Function};
 use crate::process::files::Places;
@@ -293,7 +293,7 @@ impl Uprobe {
     }
 
     fn view(&self, name_id: u32, at_entry: bool, host: &Host<'_>) -> View {
-        let mut view = View::empty(self.names[0], Context::Registers, name_id);
+        let mut view = View::empty(self.names[0], Context::Registers, Nesting::Preemption, name_id);
         view.space = Space::User;
         let address = if self.ret {
             view.retval = Some(view::result());
@@ -355,15 +355,10 @@ impl Provider for Uprobe {
         if self.ret { Searched::ByName } else { Searched::InProcesses }
     }
 
-    fn resolve(
-        &self,
-        point: &AttachPoint,
-        uses: Uses,
-        host: &mut Host<'_>,
-        add_name: &mut dyn FnMut(&str) -> u32,
-    ) -> Result<Vec<Group>, Diagnostic> {
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, uses, host, mut names, .. } = ask;
         let files = self.places(point, host)?;
-        let mut id = |name: &str| if uses.name { add_name(name) } else { 0 };
+        let mut id = |name: &str| names.id(name);
         let provider = self.names[0];
         let pattern = point.parts.iter().skip(1).any(|part| has_wildcard(&part.text));
         // Before 6.10 these watched one thread of a process only.
@@ -404,13 +399,8 @@ impl Provider for Uprobe {
         Ok(groups)
     }
 
-    fn list(
-        &self,
-        point: &AttachPoint,
-        _: bool,
-        host: &mut Host<'_>,
-        found: &mut dyn FnMut(Listed),
-    ) -> Result<(), Diagnostic> {
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, host, found, .. } = search;
         let parts = point.parts.get(1..).unwrap_or_default();
         let (target, function) = match parts {
             // Nobody wants to see the functions of every program there is.

@@ -3,12 +3,12 @@
 use super::arch::Arch;
 use super::{Uses, View};
 use crate::diagnostics::Span;
-use crate::ir::{Binary, Context, Expr, ExprKind, Place, PlaceKind};
+use crate::ir::{Binary, Context, Expr, ExprKind, Nesting, Place, PlaceKind};
 use crate::types::{Space, Type};
 
 impl View {
     /// A view of nothing: what a provider has, it adds.
-    pub(super) fn empty(provider: &'static str, context: Context, name: u32) -> View {
+    pub(super) fn empty(provider: &'static str, context: Context, nesting: Nesting, name: u32) -> View {
         View {
             provider,
             context,
@@ -18,7 +18,8 @@ impl View {
             func: None,
             name: expr(ExprKind::Const(name.into()), Type::ProbeName),
             space: Space::Kernel,
-            returns: 0,
+            nesting,
+            returns_zero: false,
             filter_pid: false,
         }
     }
@@ -32,7 +33,8 @@ impl View {
             && self.words == other.words
             && self.func == other.func
             && self.space == other.space
-            && self.returns == other.returns
+            && self.nesting == other.nesting
+            && self.returns_zero == other.returns_zero
             && self.filter_pid == other.filter_pid
     }
 }

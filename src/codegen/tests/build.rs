@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::diagnostics::Span;
 use crate::image::{Attach, Event, EventId, EventKind, Map, MapId, MapKind, PrintTo, Target};
 use crate::ir::{
-    Binary, Context, Expr, ExprKind, Place, PlaceKind, Probe, Program, Stmt, StmtKind, VarId, Variable,
+    Binary, Context, Expr, ExprKind, Nesting, Place, PlaceKind, Probe, Program, Stmt, StmtKind, VarId,
+    Variable,
 };
 use crate::types::{Agg, Space, Type};
 
@@ -133,10 +134,20 @@ impl Script {
         body: Vec<Stmt>,
     ) {
         let n = self.program.probes.len();
+        let (nesting, space) = match section {
+            "kprobe" | "perf_event" | "tp" | "tp/syscalls/sys_enter_openat" => {
+                (Nesting::Never, Space::Kernel)
+            }
+            "uprobe" => (Nesting::Preemption, Space::User),
+            _ => (Nesting::Interrupts, Space::Kernel),
+        };
         self.program.probes.push(Probe {
             name: format!("probe_{n}"),
             section: section.into(),
             context,
+            nesting,
+            returns_zero: section.starts_with("fentry"),
+            space,
             attach: vec![Attach { name: format!("probe:{n}"), span: Span::default(), what }],
             variables: variables.into_iter().map(|ty| Variable { name: "$v".into(), ty }).collect(),
             body,
