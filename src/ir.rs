@@ -191,7 +191,7 @@ pub enum ExprKind {
     },
     /// Reads memory.
     Load(Box<Place>),
-    /// The address of a place in kernel or user memory.
+    /// The address of a place, as a plain number: what it is used for is up to the kernel's reading helpers.
     AddressOf(Box<Place>),
     /// The program's context pointer, as an integer.
     ContextPointer,
@@ -316,7 +316,8 @@ pub enum Binary {
     Ge,
 }
 
-/// Memory that an expression names: a chain of fields from a pointer, read in one go at its end.
+/// Memory that an expression names: a chain of fields from a pointer, read in one go at its end; or a variable or map,
+/// whose address is taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub kind: PlaceKind,
@@ -334,4 +335,12 @@ pub enum PlaceKind {
     Field { base: Box<Place>, field: Field },
     /// An element of an array.
     Index { base: Box<Place>, index: Box<Expr> },
+    /// A variable of the script, in BPF memory.
+    Variable(VarId),
+    /// The value of a map's key, which is at zero where the key is missing.
+    MapValue { map: MapId, key: Option<Box<Expr>> },
+    /// The kernel's `struct bpf_map` of a map.
+    Map(MapId),
+    /// So many bytes into another place: a part of a composite in BPF memory.
+    Part { base: Box<Place>, offset: u32 },
 }

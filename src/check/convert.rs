@@ -295,7 +295,7 @@ impl Checker<'_, '_> {
     pub fn address(&mut self, value: Value) -> Result<(ir::Expr, Space), Value> {
         match value.expr.kind {
             ir::ExprKind::Load(place) => {
-                let space = self.space_of(&place);
+                let space = super::address::space_of(&place);
                 Ok((build::address_of(*place, space), space))
             }
             _ => Err(value),

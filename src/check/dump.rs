@@ -227,6 +227,10 @@ impl Dump<'_, '_> {
             PlaceKind::Context { offset } => format!("ctx+{offset}"),
             PlaceKind::Field { base, field } => format!("{}.{}", self.place(base), field.name),
             PlaceKind::Index { base, index } => format!("{}[{}]", self.place(base), self.expr(index)),
+            PlaceKind::Variable(var) => format!("v{}", var.0),
+            PlaceKind::MapValue { map, key } => self.map(*map, key.as_deref()),
+            PlaceKind::Map(map) => format!("map {}", self.map(*map, None)),
+            PlaceKind::Part { base, offset } => format!("{}@{offset}", self.place(base)),
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct Env {
     /// Variables that are used after the block that first assigns to them, by program and name, and where.
     outliving: HashMap<(usize, String, FileId), Span>,
     learned: bool,
+    /// Something has to know types that do not change any more, and whether it may take them for that.
+    awaited: bool,
+    settled: bool,
 }
 
 /// What is known about one type.
@@ -57,6 +60,19 @@ pub struct Mismatch {
     pub set_at: Option<Span>,
 }
 
+/// Whether a type is another one but for pointers, to variables that turned out to be wider.
+fn grows(from: &Type, to: &Type) -> bool {
+    let all = |a: &[Type], b: &[Type]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| grows(a, b));
+    match (from, to) {
+        (Type::Ptr { to: a, .. }, Type::Ptr { to: b, .. }) => {
+            grows(a, b)
+                || Shape::from((**a).clone()).widen(&(**b).clone().into()).is_some_and(|w| w.ty == **b)
+        }
+        (Type::Tuple(a), Type::Tuple(b)) => all(a, b),
+        (a, b) => a == b,
+    }
+}
+
 impl Slot {
     fn widen(&mut self, by: &Shape, span: Span, learned: &mut bool) -> Result<(), Mismatch> {
         let wider = match &self.shape {
@@ -64,6 +80,8 @@ impl Slot {
             Some(_) if self.fixed => return Ok(()),
             Some(have) => match have.widen(by) {
                 Some(wider) => wider,
+                // Where that very assignment gave it its type, what its pointers point to has become wider since.
+                None if self.set_at == Some(span) && grows(&have.ty, &by.ty) => by.clone(),
                 None => return Err(Mismatch { have: have.ty.clone(), set_at: self.set_at }),
             },
         };
@@ -115,6 +133,18 @@ impl Env {
     /// Whether anything is known now that was not when this was last asked.
     pub fn learned(&mut self) -> bool {
         std::mem::take(&mut self.learned)
+    }
+
+    /// For what decides by types what is compiled, and so must not see them change afterwards: it is left for a later
+    /// pass until all else is known.
+    pub fn settled(&mut self) -> Checked<()> {
+        self.awaited = true;
+        if self.settled { Ok(()) } else { Err(Stop::Unresolved) }
+    }
+
+    /// Lets what waits for types go on; whether anything does.
+    pub fn release(&mut self) -> bool {
+        self.awaited && !std::mem::replace(&mut self.settled, true)
     }
 
     /// Decides what no assignment has decided; whether there was such a thing.

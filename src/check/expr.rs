@@ -27,21 +27,9 @@ impl Checker<'_, '_> {
                 Ok(literal_int(count, span))
             }
             ExprKind::Call { name, name_span, args } => self.call(name, *name_span, args, span),
+            ExprKind::Unary { op: UnaryOp::AddressOf, operand } => self.address_of(operand, span),
             ExprKind::Unary { op, operand } => {
-                // `-9223372036854775808` is in range though its digits alone are not.
-                let operand = match (op, &operand.kind) {
-                    (UnaryOp::AddressOf, ExprKind::Variable(_) | ExprKind::Map { .. }) => {
-                        return self.fail(
-                            Diagnostic::error(
-                                "invalid-operator",
-                                span,
-                                "The & operator can only be used on what lies in kernel or user memory",
-                            )
-                            .note("variables and maps have no address that a function could take"),
-                        );
-                    }
-                    _ => self.value(operand)?,
-                };
+                let operand = self.value(operand)?;
                 self.unary(*op, operand, span)
             }
             ExprKind::Binary { op, left, right } => self.binary_expr(*op, left, right, span),

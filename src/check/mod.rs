@@ -4,6 +4,7 @@
 //! assignments to them, so it is repeated: each pass widens what the one before it learned ([`env`]), and the first
 //! that learns nothing new is the one whose program and messages count.
 
+mod address;
 mod assign;
 pub(crate) mod build;
 mod calls;
@@ -99,7 +100,7 @@ pub fn check_with(
     let probes = loop {
         checker.pass = Pass::default();
         let probes = checker.probes(&instances);
-        if !checker.env.learned() && !checker.env.settle() {
+        if !checker.env.learned() && !checker.env.release() && !checker.env.settle() {
             break probes;
         }
     };

@@ -302,17 +302,8 @@ impl Checker<'_, '_> {
                 }
             }
             UnaryOp::Deref => self.deref(operand, span),
-            UnaryOp::AddressOf => match self.address(operand) {
-                Ok((address, _)) => Ok(Value::new(ir::Expr { span, ..address })),
-                Err(_) => self.fail(
-                    Diagnostic::error(
-                        "invalid-operator",
-                        span,
-                        "The & operator can only be used on what lies in memory",
-                    )
-                    .note("such as a field of a struct: &$task.comm"),
-                ),
-            },
+            // Only of syntax: a variable is not read for it.
+            UnaryOp::AddressOf => Err(super::Stop::Reported),
         }
     }
 

@@ -3,10 +3,11 @@
 //! A struct or array in kernel or user memory is a `Load` of a place; a further access takes the place out again and
 //! extends it, so that a chain of fields is read in one go at its end.
 
+use super::address::space_of;
 use super::shape::Value;
 use super::{Checked, Checker, build};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::ir::{self, ExprKind, Place, PlaceKind};
+use crate::ir::{self, ExprKind, Place};
 use crate::types::{Bits, Field, Int, Space, StructId, Type, layout};
 
 impl Checker<'_, '_> {
@@ -18,15 +19,6 @@ impl Checker<'_, '_> {
                 Some(known) => known,
             },
             known => known,
-        }
-    }
-
-    /// The memory that a place is in.
-    pub fn space_of(&self, place: &Place) -> Space {
-        match &place.kind {
-            PlaceKind::Deref { space, .. } => *space,
-            PlaceKind::Context { .. } => Space::Bpf,
-            PlaceKind::Field { base, .. } | PlaceKind::Index { base, .. } => self.space_of(base),
         }
     }
 
@@ -43,7 +35,7 @@ impl Checker<'_, '_> {
 
     /// A place's value; arrays of characters are strings.
     fn read(&mut self, mut place: Place) -> Value {
-        let space = self.space_of(&place);
+        let space = space_of(&place);
         place.ty = self.read_in(place.ty, space);
         let characters = match &place.ty {
             Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Some(*len),

@@ -196,6 +196,14 @@ impl Checker<'_, '_> {
         Ok(Value { flex, ..Value::new(build::var(id, ty, span)) })
     }
 
+    /// A variable that may be set without an assignment that could be seen.
+    pub fn set_elsewhere(&mut self, name: &str, span: Span) -> Checked<Value> {
+        if let Some(local) = self.probe.find(name, span) {
+            local.assigned = true;
+        }
+        self.read_variable(name, span)
+    }
+
     /// Keeps a value in a variable of our own, so that it can be used more than once.
     pub fn keep(&mut self, value: ir::Expr) -> (ir::Stmt, ir::Expr) {
         let (ty, span) = (value.ty.clone(), value.span);

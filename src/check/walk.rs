@@ -164,6 +164,12 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                 whole.insert(map.span, Some(true));
             }
             Node::Stmt(_) => {}
+            // `&@x` of a map with keys is the map.
+            Node::Expr(Expr { kind: ExprKind::Unary { op: UnaryOp::AddressOf, operand }, .. }) => {
+                if let ExprKind::Map { key: None, .. } = operand.kind {
+                    whole.insert(operand.span, None);
+                }
+            }
             Node::Expr(Expr { kind: ExprKind::Call { name, args, .. }, .. }) => {
                 if let Some(Expr { kind: ExprKind::Map { key: None, .. }, span }) = args.first() {
                     let keyed = match name.as_str() {

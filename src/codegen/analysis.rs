@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) in_loop: BTreeSet<VarId>,
     /// Variables that may be read before they have been set.
     pub(super) uninitialized: BTreeSet<VarId>,
+    /// Variables whose address is taken.
+    pub(super) addressed: BTreeSet<VarId>,
 }
 
 impl Facts {
@@ -172,6 +174,13 @@ impl Walk {
                 self.place(base);
                 self.expr(index);
             }
+            PlaceKind::Variable(var) => {
+                self.facts.addressed.insert(*var);
+                self.reads(*var);
+            }
+            PlaceKind::MapValue { key, .. } => self.optional(key.as_deref()),
+            PlaceKind::Map(_) => (),
+            PlaceKind::Part { base, .. } => self.place(base),
         }
     }
 }
@@ -240,6 +249,9 @@ fn place_operands<'e>(place: &'e Place, visit: &mut dyn FnMut(&'e Expr)) {
             place_operands(base, visit);
             visit(index);
         }
+        PlaceKind::Variable(_) | PlaceKind::Map(_) => (),
+        PlaceKind::MapValue { key, .. } => key.iter().for_each(|k| visit(k)),
+        PlaceKind::Part { base, .. } => place_operands(base, visit),
     }
 }
 

@@ -257,6 +257,13 @@ impl<'c> Llvm<'c> {
         self.int_result(self.builder.build_indirect_call(ty, asm, &[value.into()], "")?)
     }
 
+    /// A number that the verifier knows nothing about any more, not even that it was a pointer: it keeps no track of
+    /// what is negated (`BPF_NEG` in `check_alu_op`).
+    pub(super) fn unknown(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
+        let negative = self.builder.build_int_neg(self.opaque(value)?, "")?;
+        Ok(self.builder.build_int_neg(self.opaque(negative)?, "")?)
+    }
+
     /// At most `max`, in a way that the verifier sees: the comparison is made on the very register that is used,
     /// and stays even where LLVM could prove that it is not needed.
     pub(super) fn bound(&self, value: IntValue<'c>, max: u64) -> Result<IntValue<'c>> {

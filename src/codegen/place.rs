@@ -1,7 +1,7 @@
 //! Memory that a script reads: chains of fields and indices from a pointer become one address and one read.
 
 use inkwell::IntPredicate;
-use inkwell::values::IntValue;
+use inkwell::values::{IntValue, PointerValue};
 
 use super::Error;
 use super::helpers::id;
@@ -72,7 +72,32 @@ impl<'g, 'c> Gen<'g, 'c> {
                 address.bits = None;
                 Ok(address)
             }
+            PlaceKind::Variable(var) => {
+                let (mem, _) = self.variable(*var)?;
+                self.own_memory(mem.ptr)
+            }
+            PlaceKind::MapValue { map, key } => self.scoped(|g| {
+                let key = g.key(*map, key.as_deref())?;
+                let value = g.lookup(*map, key)?;
+                g.own_memory(value)
+            }),
+            PlaceKind::Map(map) => {
+                let map = self.object.map(*map)?.pointer;
+                self.own_memory(map)
+            }
+            PlaceKind::Part { base, offset } => {
+                let mut address = self.resolve(base)?;
+                address.add(*offset);
+                Ok(address)
+            }
         }
+    }
+
+    /// BPF memory as an address of the kernel's, which the script may calculate with and store: the verifier would
+    /// refuse most of that for what it knows to be a pointer.
+    fn own_memory(&self, pointer: PointerValue<'c>) -> Result<Address<'c>> {
+        let address = self.ll.unknown(self.ll.address(pointer)?)?;
+        Ok(Address { base: Base::Pointer(address, Space::Kernel), offset: 0, dynamic: None, bits: None })
     }
 
     /// The address as a number.

@@ -171,6 +171,8 @@ impl<'g, 'c> Gen<'g, 'c> {
             if self.facts.uninitialized.contains(&id) {
                 let mem = self.mem(home)?;
                 match variable.ty {
+                    // All of it can be read.
+                    _ if self.facts.addressed.contains(&id) => self.zero(mem, size)?,
                     // A string ends at its first NUL, and a buffer has its length.
                     Type::Str(_) if !mem.on_stack => self.ll.store(mem.ptr, self.ll.imm(0), 1, 1)?,
                     Type::Buf(_) if !mem.on_stack => self.ll.store(mem.ptr, self.ll.imm(0), 4, 4)?,

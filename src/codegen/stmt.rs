@@ -51,7 +51,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             return self.store(mem, ty, value);
         }
         let to = self.variable(var)?.0;
-        if uses_variable(value, var) {
+        if self.facts.addressed.contains(&var) || uses_variable(value, var) {
             // `$x = (1, $x.0)`: not over what is still to be read.
             let from = self.temp(self.size_of(ty))?;
             self.write_as(value, ty, from, Padding::Undefined)?;
