@@ -1,12 +1,13 @@
 //! The command line and the environment, as one [`Options`] value. No work is done here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::diagnostics::Diagnostic;
 use crate::kernel::Feature;
 use crate::output::{Buffering, Form};
@@ -15,6 +16,9 @@ use crate::types::c::Includes;
 
 /// The level of the language and of the command line, as wrappers expect it from `--version`.
 pub const VERSION: &str = "bpftrace v0.26.0";
+
+/// The variables of the environment.
+pub type Environment = BTreeMap<String, String>;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -73,6 +77,8 @@ pub struct Options {
     pub config: Config,
     /// The config variables that the environment sets: they win over the script's.
     pub config_from_env: Vec<&'static str>,
+    /// What is to be said about the environment.
+    pub complaints: Vec<Diagnostic>,
 }
 
 /// The stages whose result is shown: `-d`.
@@ -142,7 +148,10 @@ const EXAMPLES: &str = r#"Examples:
       show what a probe's args hold
 
 Config variables can be set in the environment (BPFTRACE_MAX_STRLEN=64) or at the top of a script
-(config = { max_strlen = 64 }); NO_COLOR and BPFTRACE_COLOR=always|never|auto choose colors."#;
+(config = { max_strlen = 64 }):
+"#;
+
+const COLORS: &str = "\n\nNO_COLOR and BPFTRACE_COLOR=always|never|auto choose colors.";
 
 /// The help text around the options.
 const HELP: &str = "{about}\n\nUSAGE: {usage}\n\n{all-args}{after-help}";
@@ -153,7 +162,6 @@ const HELP: &str = "{about}\n\nUSAGE: {usage}\n\n{all-args}{after-help}";
     name = "bpftrace",
     about = "A high-level tracing language for Linux, powered by BPF",
     override_usage = USAGE,
-    after_help = EXAMPLES,
     disable_help_flag = true,
     disable_version_flag = true,
     args_override_self = true,
@@ -257,7 +265,7 @@ struct Arguments {
 /// Reads the command line (without the program's name) and the environment.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
-    env: impl Fn(&str) -> Option<String>,
+    environment: &Environment,
 ) -> Result<Options, Diagnostic> {
     let args: Vec<OsString> = args.into_iter().collect();
     // clap forgets which parameters came after `--`, and only those may be named.
@@ -268,14 +276,15 @@ pub fn parse(
     let matches =
         Arguments::command().no_binary_name(true).try_get_matches_from(args).map_err(|e| explain(&e))?;
     let arguments = Arguments::from_arg_matches(&matches).map_err(|e| explain(&e))?;
-    options(arguments, after_dashes, env)
+    options(arguments, after_dashes, environment)
 }
 
 fn options(
     arguments: Arguments,
     after_dashes: usize,
-    env: impl Fn(&str) -> Option<String>,
+    environment: &Environment,
 ) -> Result<Options, Diagnostic> {
+    let env = |name: &str| environment.get(name).cloned();
     if arguments.cmd.is_some() && arguments.pid.is_some() {
         return Err(usage(
             "-c and -p exclude each other: tracing follows either a new process or a running one",
@@ -324,10 +333,7 @@ fn options(
     };
     let pid = arguments.pid.as_deref().map(pid).transpose()?;
     let mut config = Config::default();
-    let config_from_env = config.set_from_env(&env).map_err(|e| {
-        Diagnostic::error("environment", None, e.to_string())
-            .note("the variable was set in the environment, in upper case and with BPFTRACE_ before it")
-    })?;
+    let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let (command, parameters) = command(&arguments)?;
     let (positional, named) = split_named(parameters, after_dashes);
     let script = match &command {
@@ -359,15 +365,16 @@ fn options(
         warnings: !arguments.no_warnings,
         report_helper_errors: arguments.warnings > 0,
         unsafe_mode: arguments.unsafe_mode,
-        includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, &env) },
+        includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, env) },
         usdt_file_activation: arguments.usdt_file_activation,
-        verify_llvm_ir: arguments.verify_llvm_ir,
+        verify_llvm_ir: arguments.verify_llvm_ir || env("BPFTRACE_VERIFY_LLVM_IR").is_some(),
         disabled,
         btf: env("BPFTRACE_BTF").filter(|path| !path.is_empty()).map(PathBuf::from),
         emit_elf: arguments.emit_elf,
         emit_llvm: arguments.emit_llvm,
         config,
-        config_from_env,
+        config_from_env: from_env.set,
+        complaints: from_env.warnings,
     })
 }
 
@@ -394,7 +401,9 @@ fn includes(
 fn command(arguments: &Arguments) -> Result<(Command, Vec<String>), Diagnostic> {
     let mut rest = arguments.rest.clone();
     if arguments.help {
-        let help = Arguments::command().term_width(100).help_template(HELP).render_help().to_string();
+        let after = format!("{EXAMPLES}{}{COLORS}", config::manual::names(100, "  "));
+        let command = Arguments::command().term_width(100).help_template(HELP).after_help(after);
+        let help = command.clone().render_help().to_string();
         return Ok((Command::Print(help), vec![]));
     }
     if arguments.version {

@@ -1,8 +1,18 @@
-//! Config variables: one table for the script's `config` block, the environment and the documentation.
+//! Config variables: what the script's `config` block and the environment can set.
+//!
+//! [`table`] has a line for each, from which come the parsing, the messages, `--help` and `docs/config.md`
+//! ([`manual`]). The environment (`BPFTRACE_MAX_STRLEN`) wins over the script (`config = { max_strlen = 64 }`), and
+//! both take the names of older versions.
 
+pub mod manual;
+mod table;
+
+pub use table::{ENVIRONMENT, EnvironmentOnly, Retired, VARIABLES, Variable};
+
+use crate::diagnostics::{Diagnostic, suggest};
 use crate::types::StackMode;
 
-/// The settings in force. See `docs/language.md` of the reference, section “Config Variables”.
+/// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub max_strlen: u64,
@@ -23,6 +33,9 @@ pub struct Config {
     pub cache_user_symbols: CacheUserSymbols,
     pub license: String,
     pub log_size: u64,
+    pub unstable_tseries: Unstable,
+    pub unstable_dw_ustack: Unstable,
+    pub unstable_typeinfo: Unstable,
 }
 
 /// `missing_probes`
@@ -40,6 +53,14 @@ pub enum CacheUserSymbols {
     PerProgram,
     PerPid,
     None,
+}
+
+/// What becomes of a script that uses a feature which may yet change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unstable {
+    Enable,
+    Warn,
+    Error,
 }
 
 impl Default for Config {
@@ -62,6 +83,9 @@ impl Default for Config {
             cache_user_symbols: CacheUserSymbols::Auto,
             license: "GPL".into(),
             log_size: 1_000_000,
+            unstable_tseries: Unstable::Warn,
+            unstable_dw_ustack: Unstable::Warn,
+            unstable_typeinfo: Unstable::Enable,
         }
     }
 }
@@ -69,157 +93,158 @@ impl Default for Config {
 /// The largest value that a program works with, in bytes: what fits a slot of scratch memory on any machine.
 pub const MAX_VALUE: u64 = 16 << 20;
 
-/// A variable's name and how it is set from text.
-struct Variable {
-    name: &'static str,
-    /// What may be written, for messages.
-    expects: &'static str,
-    set: fn(&mut Config, &str) -> Option<()>,
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Name {
+    /// The variable, under the name that it has today.
+    Variable(&'static Variable),
+    /// The variable, under an older name; with `inverse` it says the opposite.
+    Old {
+        variable: &'static Variable,
+        inverse: bool,
+    },
+    Retired(&'static Retired),
+    /// Only the environment can say it.
+    Environment(&'static EnvironmentOnly),
 }
 
-fn number(text: &str) -> Option<u64> {
-    text.parse().ok()
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "true" => Some(true),
-        "0" | "false" => Some(false),
-        _ => None,
+impl Name {
+    /// `BPFTRACE_STACK_MODE`, `STACK_MODE` and `stack_mode` are one.
+    pub fn find(written: &str) -> Option<Name> {
+        let bare = bare(written);
+        let old = || {
+            let mut all = VARIABLES.iter().flat_map(|v| v.older.iter().map(move |old| (v, old)));
+            let (variable, old) = all.find(|(_, old)| old.name == bare)?;
+            Some(Name::Old { variable, inverse: old.inverse })
+        };
+        VARIABLES
+            .iter()
+            .find(|v| v.name == bare)
+            .map(Name::Variable)
+            .or_else(old)
+            .or_else(|| table::RETIRED.iter().find(|r| r.name == bare).map(Name::Retired))
+            .or_else(|| ENVIRONMENT.iter().find(|e| bare == self::bare(e.name)).map(Name::Environment))
     }
 }
 
-macro_rules! variables {
-    ($($name:ident: $expects:literal = |$value:ident| $parse:expr;)*) => {
-        &[$(Variable {
-            name: stringify!($name),
-            expects: $expects,
-            set: |config, $value| {
-                config.$name = $parse;
-                Some(())
-            },
-        }),*]
-    };
+/// A variable's name without the environment's prefix and capitals, known or not.
+fn bare(name: &str) -> String {
+    let mut lower = name.to_ascii_lowercase();
+    if lower.starts_with("bpftrace_") {
+        lower.drain(.."bpftrace_".len());
+    }
+    lower
 }
 
-const VARIABLES: &[Variable] = variables! {
-    cache_user_symbols: "PER_PID, PER_PROGRAM or NONE" = |v| match v {
-        "PER_PID" | "1" | "true" => CacheUserSymbols::PerPid,
-        "PER_PROGRAM" => CacheUserSymbols::PerProgram,
-        "NONE" | "0" | "false" => CacheUserSymbols::None,
-        _ => return None,
-    };
-    cpp_demangle: "true or false" = |v| boolean(v)?;
-    lazy_symbolication: "true or false" = |v| boolean(v)?;
-    license: "a license that the kernel knows, such as GPL" = |v| match v {
-        "GPL" | "GPL v2" | "GPL and additional rights" | "Dual BSD/GPL" | "Dual MIT/GPL" | "Dual MPL/GPL" => v.into(),
-        _ => return None,
-    };
-    log_size: "a number of bytes" = |v| number(v)?;
-    max_bpf_progs: "a number" = |v| number(v)?;
-    max_cat_bytes: "a number of bytes" = |v| number(v)?;
-    max_map_keys: "a number" = |v| number(v)?;
-    max_probes: "a number" = |v| number(v)?;
-    max_strlen: "a number of bytes from 1 to 16777216" = |v| number(v).filter(|n| (1..=MAX_VALUE).contains(n))?;
-    missing_probes: "error, warn or ignore" = |v| match v {
-        "error" => Missing::Error,
-        "warn" => Missing::Warn,
-        "ignore" => Missing::Ignore,
-        _ => return None,
-    };
-    on_stack_limit: "a number of bytes" = |v| number(v)?;
-    perf_rb_pages: "a number of pages" = |v| Some(number(v)?);
-    print_maps_on_exit: "true or false" = |v| boolean(v)?;
-    show_debug_info: "true or false" = |v| boolean(v)?;
-    stack_mode: "bpftrace, perf, raw or build_id" = |v| StackMode::from_name(v)?;
-    str_trunc_trailer: "a text" = |v| v.into();
-};
+/// What a variable is called in the environment.
+pub fn in_environment(name: &str) -> String {
+    format!("BPFTRACE_{}", name.to_ascii_uppercase())
+}
 
-/// Why a variable was not set.
+/// A value that a variable does not take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    #[error("there is no config variable \"{name}\"")]
-    Unknown { name: String },
-    #[error("\"{value}\" is not a value of {name}: it takes {expects}")]
-    Value { name: &'static str, value: String, expects: &'static str },
+#[error("Invalid value for {name}. Found: {value}. Valid values: {expects}")]
+pub struct BadValue {
+    pub name: &'static str,
+    pub value: String,
+    pub expects: &'static str,
+}
+
+/// What the environment sets.
+#[derive(Clone, Debug, Default)]
+pub struct FromEnvironment {
+    /// The variables, by the names of today.
+    pub set: Vec<&'static str>,
+    /// Old names, names that have no effect any more, and what may be slips.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {
-    /// All variables' names.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        VARIABLES.iter().map(|v| v.name)
+    /// Sets a variable from its text. `inverse` is for old names that said the opposite.
+    pub fn set(&mut self, variable: &'static Variable, value: &str, inverse: bool) -> Result<(), BadValue> {
+        let refused = || BadValue { name: variable.name, value: value.into(), expects: variable.expects };
+        let text = match (inverse, table::boolean(value)) {
+            (false, _) => value,
+            (true, Some(true)) => "false",
+            (true, Some(false)) => "true",
+            (true, None) => return Err(refused()),
+        };
+        (variable.set)(self, text).ok_or_else(refused)
     }
 
-    /// The variable that a spelling means: `BPFTRACE_STACK_MODE`, `STACK_MODE` and `stack_mode` are one.
-    pub fn canonical(name: &str) -> Option<&'static str> {
-        let bare = Self::bare(name);
-        Self::names().find(|n| *n == bare)
-    }
-
-    /// A variable's name without the environment's prefix and capitals, known or not.
-    pub fn bare(name: &str) -> String {
-        let mut lower = name.to_ascii_lowercase();
-        if lower.starts_with("bpftrace_") {
-            lower.drain(.."bpftrace_".len());
-        }
-        lower
-    }
-
-    /// Sets one variable from its text.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let variable = Self::canonical(name)
-            .and_then(|n| VARIABLES.iter().find(|v| v.name == n))
-            .ok_or_else(|| ConfigError::Unknown { name: name.into() })?;
-        (variable.set)(self, value).ok_or_else(|| ConfigError::Value {
-            name: variable.name,
-            value: value.into(),
-            expects: variable.expects,
-        })
-    }
-
-    /// Sets every variable that the environment (`BPFTRACE_…`) has, and says which those were: they win over the
-    /// script's.
+    /// Sets every variable that the environment has. `names` are those of all that is in it: among them are looked
+    /// for the names that nothing reads.
     pub fn set_from_env(
         &mut self,
         env: impl Fn(&str) -> Option<String>,
-    ) -> Result<Vec<&'static str>, ConfigError> {
-        let mut found = vec![];
-        for name in Self::names() {
-            if let Some(value) = env(&format!("BPFTRACE_{}", name.to_ascii_uppercase())) {
-                self.set(name, &value)?;
-                found.push(name);
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<FromEnvironment, Diagnostic> {
+        let mut found = FromEnvironment::default();
+        for variable in VARIABLES {
+            let name = in_environment(variable.name);
+            let today = env(&name).map(|value| (name.clone(), value, false));
+            // An old name counts where the new one is not there.
+            let old = || {
+                variable.older.iter().find_map(|old| {
+                    let old_name = in_environment(old.name);
+                    env(&old_name).map(|value| (old_name, value, old.inverse))
+                })
+            };
+            let Some((written, value, inverse)) = today.or_else(old) else { continue };
+            self.set(variable, &value, inverse)
+                .map_err(|e| environment(Diagnostic::error, format!("{written}: {e}")))?;
+            if written != name {
+                let problem = environment(
+                    Diagnostic::warning,
+                    format!("{written} has been renamed, please use {name}"),
+                );
+                found.warnings.push(match inverse {
+                    true => problem.note(format!("{name} says the opposite: {}", (variable.get)(self))),
+                    false => problem,
+                });
             }
+            found.set.push(variable.name);
+        }
+        for name in names {
+            found.warnings.extend(unread(&name));
         }
         Ok(found)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn environment(
+    make: fn(&'static str, Option<crate::diagnostics::Span>, String) -> Diagnostic,
+    message: String,
+) -> Diagnostic {
+    make("environment", None, message)
+}
 
-    #[test]
-    fn variables_have_three_spellings_and_checked_values() {
-        let mut config = Config::default();
-        config.set("BPFTRACE_MAX_STRLEN", "64").unwrap();
-        config.set("STACK_MODE", "perf").unwrap();
-        config.set("missing_probes", "warn").unwrap();
-        assert_eq!(
-            (config.max_strlen, config.stack_mode, config.missing_probes),
-            (64, StackMode::Perf, Missing::Warn)
-        );
-        assert_eq!(
-            config.set("max_strlen", "many").unwrap_err().to_string(),
-            "\"many\" is not a value of max_strlen: it takes a number of bytes from 1 to 16777216"
-        );
-        assert!(matches!(config.set("nonsense", "1"), Err(ConfigError::Unknown { .. })));
+/// Whether a variable of the environment is one of ours that has no effect, or may be a slip for one. Most that
+/// begin with `BPFTRACE_` and are none belong to somebody's wrapper.
+fn unread(name: &str) -> Option<Diagnostic> {
+    let rest = name.strip_prefix("BPFTRACE_")?;
+    if rest.bytes().any(|b| b.is_ascii_lowercase()) {
+        return None;
     }
-
-    #[test]
-    fn the_environment_says_what_it_set() {
-        let mut config = Config::default();
-        let env = |name: &str| (name == "BPFTRACE_MAX_MAP_KEYS").then(|| "7".to_owned());
-        assert_eq!(config.set_from_env(env).unwrap(), ["max_map_keys"]);
-        assert_eq!(config.max_map_keys, 7);
+    match Name::find(name) {
+        Some(Name::Retired(retired)) => {
+            let message = format!("{name} is deprecated and has no effect");
+            Some(environment(Diagnostic::warning, message).note(retired.why))
+        }
+        Some(_) => None,
+        None => {
+            let known = VARIABLES.iter().map(|v| in_environment(v.name));
+            let known = known.chain(ENVIRONMENT.iter().map(|e| e.name.to_owned()));
+            // The prefix, which they share, must not make far names near.
+            let known: Vec<String> = known.map(|k| k.trim_start_matches("BPFTRACE_").to_owned()).collect();
+            let near = suggest::closest(rest, known);
+            let near: Vec<String> =
+                near.iter().filter(|n| n.len() > 4).map(|n| format!("BPFTRACE_{n}")).collect();
+            let help = suggest::one_of(&near)?;
+            Some(environment(Diagnostic::warning, format!("{name} is not read by anything")).help(help))
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

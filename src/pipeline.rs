@@ -17,13 +17,13 @@ use crate::types::store::Types;
 use crate::{check, cli, codegen, expand, ir, kernel, probes, runtime, syntax};
 
 /// Does what the command line says. Errors have been shown when this returns.
-pub fn main(args: impl IntoIterator<Item = OsString>, env: impl Fn(&str) -> Option<String>) -> ExitCode {
-    let (color, bad) = match render::use_color(&env) {
+pub fn main(args: impl IntoIterator<Item = OsString>, environment: &cli::Environment) -> ExitCode {
+    let (color, bad) = match render::use_color(|name| environment.get(name).cloned()) {
         Ok(color) => (color, None),
         Err(other) => (false, Some(other)),
     };
     let mut session = Session { sources: Sources::default(), color, warnings: true };
-    let done = cli::parse(args, env).map_err(Diagnostics::from).and_then(|options| {
+    let done = cli::parse(args, environment).map_err(Diagnostics::from).and_then(|options| {
         session.warnings = options.warnings;
         if let Some(other) = bad {
             session.show(
@@ -35,6 +35,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: impl Fn(&str) -> Opti
                 .help("it takes always, never and auto"),
             );
         }
+        options.complaints.iter().for_each(|complaint| session.show(complaint));
         session.command(&options)
     });
     match done {

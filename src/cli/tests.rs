@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(args: &[&str]) -> Result<Options, Diagnostic> {
-    parse(args.iter().map(OsString::from), |_| None)
+    parse(args.iter().map(OsString::from), &Environment::new())
 }
 
 fn program(options: &Options) -> &Program {
@@ -95,20 +95,27 @@ fn help_names_every_option_and_the_version_has_the_known_shape() {
             assert!(help.contains(&format!("--{long}")), "{long}");
         }
     }
+    for variable in config::VARIABLES {
+        assert!(help.contains(variable.name), "{}", variable.name);
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
     let Command::Print(version) = read(&["-V"]).unwrap().command else { panic!() };
     assert!(version.starts_with("bpftrace v0."), "{version}");
 }
 
 #[test]
 fn the_environment_sets_config_variables() {
-    let env = |name: &str| match name {
-        "BPFTRACE_MAX_STRLEN" => Some("32".to_owned()),
-        "BPFTRACE_BTF" => Some("/boot/vmlinux.btf".to_owned()),
-        _ => None,
+    let parse = |variables: &[(&str, &str)]| {
+        let environment =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        super::parse(["a.bt".into()], &environment)
     };
-    let options = parse(["a.bt".into()], env).unwrap();
+    let options = parse(&[("BPFTRACE_MAX_STRLEN", "32"), ("BPFTRACE_BTF", "/boot/vmlinux.btf")]).unwrap();
     assert_eq!(options.btf, Some("/boot/vmlinux.btf".into()));
     assert_eq!((options.config.max_strlen, options.config_from_env), (32, vec!["max_strlen"]));
-    let bad = |name: &str| (name == "BPFTRACE_MAX_STRLEN").then(|| "many".to_owned());
-    assert!(parse(["a.bt".into()], bad).unwrap_err().message.contains("max_strlen"));
+    assert!(options.complaints.is_empty() && !options.verify_llvm_ir);
+    assert!(parse(&[("BPFTRACE_MAX_STRLEN", "many")]).unwrap_err().message.contains("max_strlen"));
+    let options = parse(&[("BPFTRACE_STRLEN", "32"), ("BPFTRACE_VERIFY_LLVM_IR", "1")]).unwrap();
+    assert!(options.verify_llvm_ir);
+    assert_eq!((options.config.max_strlen, options.complaints.len()), (32, 1));
 }

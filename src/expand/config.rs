@@ -1,31 +1,9 @@
 //! The `config = { … }` block to settings.
 
 use super::Inputs;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, Name, VARIABLES, Variable};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::syntax::ast::{ConfigEntry, Expr, ExprKind, Script};
-
-/// Settings that once were, and have no effect any more.
-const RETIRED: &[&str] = &[
-    "symbol_source",
-    "max_type_res_iterations",
-    "use_blazesym",
-    "unstable_addr",
-    "unstable_import",
-    "unstable_macro",
-    "unstable_map_decl",
-];
-
-/// Settings under their old names. `no_cpp_demangle` says the opposite.
-const RENAMED: &[(&str, &str)] =
-    &[("strlen", "max_strlen"), ("cat_bytes_max", "max_cat_bytes"), ("map_keys_max", "max_map_keys")];
-
-/// What only the environment can say.
-const ENVIRONMENT: &[&str] = &["btf", "kernel_build", "kernel_source", "vmlinux"];
-
-/// Features that a script can allow or refuse. All of them are allowed.
-const UNSTABLE: &[&str] =
-    &["unstable_import_statement", "unstable_tseries", "unstable_typeinfo", "unstable_dw_ustack"];
 
 pub fn apply(script: &Script, inputs: &Inputs<'_>, diagnostics: &mut Diagnostics) -> Config {
     let mut config = inputs.config.clone();
@@ -43,62 +21,54 @@ fn set(
     from_env: &[&'static str],
     diagnostics: &mut Diagnostics,
 ) -> Result<(), Diagnostic> {
-    let Some(value) = text(&entry.value)? else { return Ok(()) };
-    let bare = Config::bare(&entry.name);
-    let bare = bare.as_str();
+    let written = entry.name.as_str();
     let warn = |message: String| Diagnostic::warning("retired-config", entry.span, message);
-    if RETIRED.contains(&bare) {
-        diagnostics.push(warn(format!("the config variable `{bare}` has no effect any more")));
-        return Ok(());
-    }
-    if UNSTABLE.contains(&bare) {
-        return unstable(entry, bare, &value);
-    }
-    let mut name = bare;
-    if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == bare) {
-        diagnostics.push(warn(format!("the config variable `{bare}` is now called `{new}`")));
-        name = new;
-    }
+    let (variable, inverse) = match Name::find(written) {
+        Some(Name::Variable(variable)) => (variable, false),
+        Some(Name::Old { variable, inverse }) => {
+            let mut warning = warn(format!("{written} has been renamed, please use {}", variable.name));
+            if inverse {
+                warning = warning.note(format!("`{}` says the opposite", variable.name));
+            }
+            diagnostics.push(warning);
+            (variable, inverse)
+        }
+        Some(Name::Retired(retired)) => {
+            let warning = warn(format!("{written} is deprecated and has no effect"));
+            diagnostics.push(warning.note(retired.why));
+            return Ok(());
+        }
+        Some(Name::Environment(variable)) => {
+            let message = format!("{written}: can only be set as an environment variable");
+            return Err(Diagnostic::error("unknown-config", entry.span, message)
+                .help(format!("set {} in the environment", variable.name)));
+        }
+        None => return Err(unknown(entry)),
+    };
+    let Some(value) = text(&entry.value, variable)? else { return Ok(()) };
     // A setting of the environment wins, but a wrong one in the script is wrong all the same.
     let mut scratch = config.clone();
-    let target =
-        if Config::canonical(name).is_some_and(|n| from_env.contains(&n)) { &mut scratch } else { config };
-    target.set(name, &value).map_err(|error| match error {
-        ConfigError::Unknown { .. } => unknown(entry, bare),
-        ConfigError::Value { name, value, expects } => {
-            let message = format!("`{value}` is not a value of `{name}`");
-            Diagnostic::error("bad-config-value", entry.value.span, message)
-                .help(format!("it takes {expects}"))
-        }
-    })
+    let target = if from_env.contains(&variable.name) { &mut scratch } else { config };
+    target.set(variable, &value, inverse).map_err(|problem| bad_value(&entry.value, problem.to_string()))
 }
 
-fn unknown(entry: &ConfigEntry, bare: &str) -> Diagnostic {
-    let message = format!("there is no config variable `{}`", entry.name);
+fn bad_value(value: &Expr, message: String) -> Diagnostic {
+    Diagnostic::error("bad-config-value", value.span, message)
+}
+
+fn unknown(entry: &ConfigEntry) -> Diagnostic {
+    let message = format!("{}: not a known configuration option", entry.name);
     let diagnostic = Diagnostic::error("unknown-config", entry.span, message);
-    if ENVIRONMENT.contains(&bare) {
-        let variable = format!("BPFTRACE_{}", bare.to_ascii_uppercase());
-        return diagnostic.help(format!("set {variable} in the environment: a script cannot"));
-    }
-    match suggest::did_you_mean(bare, Config::names()) {
+    let names = || VARIABLES.iter().map(|v| v.name);
+    let written = entry.name.to_ascii_lowercase();
+    match suggest::did_you_mean(written.trim_start_matches("bpftrace_"), names()) {
         Some(help) => diagnostic.help(help),
-        None => diagnostic.help(format!("there are {}", Config::names().collect::<Vec<_>>().join(", "))),
-    }
-}
-
-fn unstable(entry: &ConfigEntry, name: &str, value: &str) -> Result<(), Diagnostic> {
-    match value {
-        "enable" | "warn" | "error" | "0" | "1" | "true" | "false" => Ok(()),
-        _ => {
-            let message = format!("`{value}` is not a value of `{name}`");
-            Err(Diagnostic::error("bad-config-value", entry.value.span, message)
-                .help("it takes enable, warn or error"))
-        }
+        None => diagnostic.help(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
     }
 }
 
 /// The value as text; nothing where it did not parse.
-fn text(value: &Expr) -> Result<Option<String>, Diagnostic> {
+fn text(value: &Expr, variable: &Variable) -> Result<Option<String>, Diagnostic> {
     Ok(Some(match &value.kind {
         ExprKind::Int(n) => n.to_string(),
         ExprKind::Bool(b) => b.to_string(),
@@ -106,12 +76,8 @@ fn text(value: &Expr) -> Result<Option<String>, Diagnostic> {
         ExprKind::Str(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         ExprKind::Error => return Ok(None),
         _ => {
-            return Err(Diagnostic::error(
-                "bad-config-value",
-                value.span,
-                "the value of a config variable cannot be calculated",
-            )
-            .help("write a number, a word, a string, true or false"));
+            return Err(bad_value(value, "the value of a config variable cannot be calculated".into())
+                .help(format!("write {}", variable.expects)));
         }
     }))
 }

@@ -7,6 +7,7 @@ mod imports;
 mod macros;
 mod options;
 mod parameters;
+mod unstable;
 
 use std::path::Path;
 
@@ -52,6 +53,7 @@ pub fn expand(mut script: Script, inputs: &Inputs<'_>, sources: &mut Sources) ->
     let config = config::apply(&script, inputs, &mut diagnostics);
     definitions::apply(&mut script, inputs.has_btf, &mut diagnostics);
     macros::apply(&mut script, sources, &mut diagnostics);
+    unstable::apply(&mut script, &config, &mut diagnostics);
     let help = options::apply(&mut script, inputs.named, &mut diagnostics);
     if help.is_none() {
         parameters::apply(&mut script, inputs.positional, &mut diagnostics);

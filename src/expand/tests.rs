@@ -57,25 +57,72 @@ fn wrong_settings_are_refused_in_their_place() {
     for (text, message) in [
         (
             "config = { max_strlem = 1 } BEGIN { }",
-            "stdin:1:12-26: ERROR: there is no config variable `max_strlem`",
+            "stdin:1:12-26: ERROR: max_strlem: not a known configuration option",
         ),
-        ("config = { max_strlem = 1 } BEGIN { }", "HINT: did you mean `max_strlen`?"),
+        ("config = { BPFTRACE_MAX_STRLEM = 1 } BEGIN { }", "HINT: did you mean `max_strlen`?"),
+        ("config = { nonsense = 1 } BEGIN { }", "HINT: there are cache_user_symbols, cpp_demangle, "),
         (
             "config = { max_strlen = many } BEGIN { }",
-            "stdin:1:25-29: ERROR: `many` is not a value of `max_strlen`",
+            "stdin:1:25-29: ERROR: Invalid value for max_strlen. Found: many. Valid values: a number of bytes",
         ),
         ("config = { max_strlen = 1 + 1 } BEGIN { }", "cannot be calculated"),
-        ("config = { vmlinux = \"x\" } BEGIN { }", "set BPFTRACE_VMLINUX in the environment"),
         (
-            "config = { strlen = 64 } BEGIN { }",
-            "WARNING: the config variable `strlen` is now called `max_strlen`",
+            "config = { vmlinux = \"x\" } BEGIN { }",
+            "ERROR: vmlinux: can only be set as an environment variable",
         ),
-        ("config = { unstable_macro = enable } BEGIN { }", "WARNING"),
-        ("config = { unstable_tseries = maybe } BEGIN { }", "it takes enable, warn or error"),
+        ("config = { vmlinux = \"x\" } BEGIN { }", "set BPFTRACE_VMLINUX in the environment"),
+        ("config = { strlen = 64 } BEGIN { }", "WARNING: strlen has been renamed, please use max_strlen"),
+        ("config = { no_cpp_demangle = 1 } BEGIN { }", "`cpp_demangle` says the opposite"),
+        (
+            "config = { unstable_macro = enable } BEGIN { }",
+            "WARNING: unstable_macro is deprecated and has no effect",
+        ),
+        ("config = { unstable_tseries = maybe } BEGIN { }", "Valid values: enable, warn or error"),
+        (
+            "config = { license = Potato } BEGIN { }",
+            "Invalid value for license. Found: Potato. Valid values: Dual MIT/GPL, ",
+        ),
     ] {
         let error = run(text, &[], &["max_strlen"]).unwrap_err();
         assert!(error.contains(message), "{text}: {error}");
     }
+}
+
+#[test]
+fn old_names_set_what_they_set() {
+    let (script, _) =
+        syntax::parse("config = { map_keys_max = 9; NO_CPP_DEMANGLE = true } BEGIN { }", FileId::default());
+    let defaults = Config::default();
+    let mut diagnostics = Diagnostics::default();
+    let inputs = Inputs {
+        positional: &[],
+        named: &[],
+        directory: Path::new(""),
+        config: &defaults,
+        config_from_env: &[],
+        has_btf: &|| true,
+    };
+    let config = config::apply(&script, &inputs, &mut diagnostics);
+    assert_eq!((config.max_map_keys, config.cpp_demangle, diagnostics.has_errors()), (9, false, false));
+}
+
+#[test]
+fn unstable_features_are_told_once_or_refused() {
+    let script = |value: &str| {
+        format!("config = {{ {value} }} BEGIN {{ @a = tseries(1, 1s, 2); @b = tseries(2, 1s, 2); }}")
+    };
+    let warning = run(&script(""), &[], &[]).unwrap_err();
+    assert!(
+        warning.starts_with("stdin:1:28-35: WARNING: Script is using an unstable feature: tseries"),
+        "{warning}"
+    );
+    assert_eq!(warning.matches("WARNING").count(), 1, "{warning}");
+    assert!(run(&script("unstable_tseries = enable"), &[], &[]).is_ok());
+    let error = run(&script("unstable_tseries = error"), &[], &[]).unwrap_err();
+    assert_eq!(error.matches("ERROR: tseries is unstable").count(), 2, "{error}");
+    let text = "config = { unstable_typeinfo = error; unstable_dw_ustack = 0 } BEGIN { typeinfo(1); print(dw_ustack); }";
+    let error = run(text, &[], &[]).unwrap_err();
+    assert!(error.contains("ERROR: typeinfo is") && error.contains("ERROR: dw_ustack is"), "{error}");
 }
 
 #[test]

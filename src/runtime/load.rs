@@ -160,7 +160,8 @@ fn size_map(job: &Job<'_>, map: &mut OpenMapMut<'_>) -> libbpf_rs::Result<()> {
     let manifest = &job.image.manifest;
     let name = map.name().to_string_lossy().into_owned();
     if name == image::RING_BUFFER {
-        let size = ring_size(manifest.ring, job.config.perf_rb_pages, memory(), page_size() as u64);
+        let (page, cpus) = (page_size() as u64, job.kernel.possible_cpus());
+        let size = ring_size(manifest.ring, job.config.perf_rb_pages, memory(), page, cpus);
         return map.set_max_entries(size);
     }
     let Some(own) = manifest.maps.iter().find(|own| own.symbol == name) else { return Ok(()) };
@@ -180,9 +181,10 @@ fn size_map(job: &Job<'_>, map: &mut OpenMapMut<'_>) -> libbpf_rs::Result<()> {
 const HASH_ELEMENT: u64 = 48;
 
 /// The size of the ring buffer in bytes: a power of two and a multiple of the page size, as the kernel wants it.
-fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64) -> u32 {
+fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64, cpus: u32) -> u32 {
     let bytes = match (pages, ring) {
-        (Some(pages), _) => pages.saturating_mul(page),
+        // Programs on all CPUs write into it at once.
+        (Some(pages), _) => pages.max(cpus.into()).saturating_mul(page),
         (None, Some(Ring::Large)) => {
             // A thousandth or two of the memory, so that bursts of some milliseconds fit in.
             let share = (memory / 512).clamp(SMALL_RING, LARGEST_RING);
@@ -273,13 +275,13 @@ mod tests {
     #[test]
     fn ring_buffers_are_powers_of_two_pages() {
         const GIB: u64 = 1 << 30;
-        let size = |ring, pages, memory| ring_size(Some(ring), pages, memory, 4096);
+        let size = |ring, pages, memory| ring_size(Some(ring), pages, memory, 4096, 2);
         assert_eq!(size(Ring::Small, None, 64 * GIB), 256 << 10);
         assert_eq!(size(Ring::Large, None, 64 * GIB), 16 << 20);
         assert_eq!(size(Ring::Large, None, 3 * GIB), 4 << 20);
         assert_eq!(size(Ring::Large, None, GIB / 64), 256 << 10);
         assert_eq!(size(Ring::Small, Some(3), GIB), 4 * 4096);
-        assert_eq!(size(Ring::Large, Some(0), GIB), 4096);
+        assert_eq!(size(Ring::Large, Some(0), GIB), 2 * 4096);
         assert_eq!(size(Ring::Large, Some(u64::MAX), GIB), 1 << 30);
     }
 }

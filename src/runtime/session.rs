@@ -358,7 +358,7 @@ impl<'a> Session<'a> {
     /// Notes where the libraries of the processes that we know of are, as long as they run. The result is whether
     /// all is known that is needed at least: what maps files.
     fn keep_symbols(&mut self) -> bool {
-        if !self.user_symbols {
+        if !self.user_symbols || self.job.config.lazy_symbolication {
             return true;
         }
         let mut all = true;

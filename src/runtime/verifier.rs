@@ -23,7 +23,8 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
             .note(BUG)
             .help(format!("please report it with the script and the kernel's version, {kernel}"));
         return if job.options.verbose {
-            diagnostic.note(format!("the verifier's log:\n{}", rejection.log.trim_end()))
+            let log = tail(rejection.log.trim_end(), job.config.log_size);
+            diagnostic.note(format!("the verifier's log:\n{log}"))
         } else {
             diagnostic.help("-v shows the verifier's log")
         };
@@ -49,6 +50,18 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
         diagnostic = diagnostic.note(format!("libbpf: {}", line.trim_start_matches("libbpf: ")));
     }
     diagnostic.help("-d libbpf shows everything that libbpf says")
+}
+
+/// The last lines of a log, as many as fit into so many bytes, and the last one whatever its length.
+fn tail(log: &str, bytes: u64) -> &str {
+    let from = log.len().saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
+    if from == 0 {
+        return log;
+    }
+    // The line that is cut, with the newline before it, is left out.
+    let newline = log.as_bytes().iter().skip(from - 1).position(|b| *b == b'\n').map(|n| from + n);
+    let start = newline.or_else(|| log.rfind('\n').map(|n| n + 1)).unwrap_or(0);
+    log.get(start..).unwrap_or(log)
 }
 
 /// The script has fentry or fexit probes, and the kernel takes none.
@@ -183,6 +196,23 @@ libbpf: prog 'kprobe_1': failed to load: -EACCES
         assert_eq!(sources.text(rejection.line(&sources).unwrap()), "@x[pid] = *arg0;");
         let other = Sources::single("stdin", "BEGIN { }");
         assert_eq!(rejection.line(&other), None);
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_shown() {
+        let log = "one\ntwo\nthrée";
+        for (bytes, shown) in [
+            (100, log),
+            (14, log),
+            (13, "two\nthrée"),
+            (10, "two\nthrée"),
+            (9, "thrée"),
+            (6, "thrée"),
+            (0, "thrée"),
+        ] {
+            assert_eq!(tail(log, bytes), shown, "{bytes}");
+        }
+        assert_eq!(tail("", 0), "");
     }
 
     #[test]

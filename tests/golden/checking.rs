@@ -47,31 +47,33 @@ fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sour
     if !syntax_errors.is_empty() {
         return Err(render::text(&syntax_errors, &sources, false).into());
     }
-    let (kernel, config) = (Kernel::new(), Config::default());
+    let kernel = Kernel::new();
     let positional = ["7", "word", "0x10", "-3"].map(str::to_owned).to_vec();
     let inputs = expand::Inputs {
         positional: &positional,
         named: &[],
         directory: Path::new("tests/golden/check"),
-        config: &config,
+        config: &Config::default(),
         config_from_env: &[],
         has_btf: &|| true,
     };
     let expanded = expand::expand(script, &inputs, &mut sources);
-    if !expanded.diagnostics.is_empty() {
+    if expanded.diagnostics.has_errors() {
         return Err(render::text(expanded.diagnostics.iter(), &sources, false).into());
     }
     let mut types = Types::new(&kernel);
     let mut host = Host {
         kernel: &kernel,
         types: &mut types,
-        config: &config,
+        config: &expanded.config,
         pid: None,
         command: None,
         unsafe_mode: text.contains("// --unsafe"),
     };
     let options = Options { positional, ..Options::default() };
-    let (program, problems) = check::check_with(&expanded.script, &mut host, &options, &mut resolve);
+    let (program, more) = check::check_with(&expanded.script, &mut host, &options, &mut resolve);
+    let mut problems = expanded.diagnostics;
+    problems.extend(more);
     Ok((program, problems, sources))
 }
 

@@ -53,6 +53,14 @@ KEEP int work_leaf(int depth)
     return depth;
 }
 
+// work::deep(int), as a C++ compiler would name it.
+int work_mangled(int depth) __asm__("_ZN4work4deepEi");
+
+KEEP int work_mangled(int depth)
+{
+    return depth;
+}
+
 // Not a tail call, so that every level has its frame.
 KEEP int work_nest(int depth)
 {
@@ -98,6 +106,7 @@ static int calls(long times, long ms)
         sum += *work_greet("hello from user space");
         sum += work_record(&first);
         sum += work_nest(3);
+        sum += work_mangled(1);
     }
     return usleep(ms * 1000);
 }
