@@ -257,6 +257,27 @@ pub enum ExprKind {
         right: Box<Expr>,
         negate: bool,
     },
+    /// How the bytes of two values compare as `memcmp` does it, in the first `count` of the shorter one's: negative,
+    /// zero or positive, a signed integer. What is behind a string's end counts as zeros.
+    BytesOrder {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        count: Box<Expr>,
+    },
+    /// The characters of a string before its NUL: `U64`.
+    StringLength(Box<Expr>),
+    /// Where one string first occurs in another, in bytes, or -1: `I64`. The empty one occurs everywhere.
+    StringFind {
+        haystack: Box<Expr>,
+        needle: Box<Expr>,
+    },
+    /// Two strings, one after the other, as much of them as the type holds.
+    StringConcat(Box<Expr>, Box<Expr>),
+    /// A string out of a table, by its number. Numbers without one yield `otherwise`.
+    Name {
+        names: &'static Names,
+        number: Box<Expr>,
+    },
     /// Short-circuit `&&` and `||` of `Bool`s.
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
@@ -286,6 +307,29 @@ pub enum ExprKind {
     String(StringId),
     /// The number of the probe name of the attach point that fired.
     ProbeName,
+}
+
+/// Where the kernel has no `bpf_loop`, so that the verifier walks through every round, these are the largest types that
+/// [`ExprKind::StringFind`] and [`ExprKind::BytesOrder`] take: what is searched, or compared …
+pub const WALKED_BYTES: u32 = 4096;
+/// … the characters of a needle that is a literal …
+pub const WALKED_LITERAL: u32 = 136;
+/// … and the size of any other needle.
+pub const WALKED_NEEDLE: u32 = 9;
+
+/// What numbers are called: signals, errors.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Names {
+    /// By number; "" where there is none.
+    pub names: Vec<String>,
+    pub otherwise: &'static str,
+}
+
+impl Names {
+    pub fn of(&self, number: u64) -> &str {
+        let name = usize::try_from(number).ok().and_then(|n| self.names.get(n));
+        name.filter(|name| !name.is_empty()).map_or(self.otherwise, String::as_str)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,16 @@ mod addresses;
 mod gather;
 mod maps;
 mod memory;
+mod names;
 mod network;
 mod output;
 mod printing;
 mod process;
 mod stacks;
 mod strings;
+mod syscalls;
 mod task;
+mod text;
 mod time;
 mod values;
 
@@ -35,20 +38,11 @@ pub const NOT_YET: &[&str] = &[
     "is_unsigned_integer",
     "kfunc_allowed",
     "kfunc_exist",
-    "memcmp",
     "path",
     "percpu_kaddr",
-    "signal_name",
     "skboutput",
     "socket_cookie",
     "static_assert",
-    "str_concat",
-    "strcap",
-    "strcontains",
-    "strerror",
-    "strlen",
-    "strstr",
-    "syscall_name",
     "tseries",
     "uaddr",
     "unwatch",
@@ -283,6 +277,8 @@ static TABLES: &[&[Builtin]] = &[
     time::TABLE,
     stacks::TABLE,
     strings::TABLE,
+    text::TABLE,
+    names::TABLE,
     memory::TABLE,
     addresses::TABLE,
     network::TABLE,

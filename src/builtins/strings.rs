@@ -35,7 +35,7 @@ pub const TABLE: &[Builtin] = &[
 ];
 
 /// The most that a string or buffer may hold, as `max_strlen` says.
-fn longest(call: &Call<'_, '_, '_>) -> u32 {
+pub(super) fn longest(call: &Call<'_, '_, '_>) -> u32 {
     u32::try_from(call.check.host.config.max_strlen).unwrap_or(u32::MAX).max(1)
 }
 

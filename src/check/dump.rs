@@ -197,6 +197,19 @@ impl Dump<'_, '_> {
                 let limit = limit.map_or(String::new(), |n| format!(" in {n}"));
                 format!("({} str{op} {}{limit})", self.expr(left), self.expr(right))
             }
+            ExprKind::BytesOrder { left, right, count } => {
+                format!("order({}, {}, {})", self.expr(left), self.expr(right), self.expr(count))
+            }
+            ExprKind::StringLength(text) => format!("length({})", self.expr(text)),
+            ExprKind::StringFind { haystack, needle } => {
+                format!("find({}, {})", self.expr(haystack), self.expr(needle))
+            }
+            ExprKind::StringConcat(left, right) => {
+                format!("concat({}, {}):{}", self.expr(left), self.expr(right), ty())
+            }
+            ExprKind::Name { names, number } => {
+                format!("name({}, {:?}):{}", self.expr(number), names.otherwise, ty())
+            }
             ExprKind::BytesEqual { left, right, negate } => {
                 let op = if *negate { "!=" } else { "==" };
                 format!("({} bytes{op} {})", self.expr(left), self.expr(right))

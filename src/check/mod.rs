@@ -25,6 +25,7 @@ mod type_names;
 mod walk;
 
 pub(crate) use calls::Call;
+pub(crate) use operators::{literal_bool, literal_int, literal_text};
 pub(crate) use shape::Value;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};

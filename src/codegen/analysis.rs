@@ -221,6 +221,8 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         ExprKind::Binary { left, right, .. }
         | ExprKind::StringEqual { left, right, .. }
         | ExprKind::BytesEqual { left, right, .. }
+        | ExprKind::StringFind { haystack: left, needle: right }
+        | ExprKind::StringConcat(left, right)
         | ExprKind::And(left, right)
         | ExprKind::Or(left, right) => {
             visit(left);
@@ -231,6 +233,13 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
             visit(then);
             visit(otherwise);
         }
+        ExprKind::BytesOrder { left, right, count } => {
+            visit(left);
+            visit(right);
+            visit(count);
+        }
+        ExprKind::StringLength(text) => visit(text),
+        ExprKind::Name { number, .. } => visit(number),
         ExprKind::Block { value, .. } => visit(value),
         ExprKind::Part { base, .. } => visit(base),
         ExprKind::Element { base, index } => {

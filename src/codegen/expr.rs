@@ -78,6 +78,9 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let equal = self.scoped(|g| g.bytes_equal(left, right))?;
                 self.negated(equal, *negate)
             }
+            ExprKind::BytesOrder { left, right, count } => self.scoped(|g| g.bytes_order(left, right, count)),
+            ExprKind::StringLength(text) => self.scoped(|g| g.text_length_of(text)),
+            ExprKind::StringFind { haystack, needle } => self.scoped(|g| g.find_text(haystack, needle)),
             ExprKind::And(a, b) => {
                 let a = self.truth(a)?;
                 self.choose(a, |g| g.scalar(b), |g| Ok(g.ll.imm(0)))
@@ -117,6 +120,8 @@ impl<'g, 'c> Gen<'g, 'c> {
             | ExprKind::ReadString { .. }
             | ExprKind::ReadBuffer { .. }
             | ExprKind::Pack(_)
+            | ExprKind::StringConcat(..)
+            | ExprKind::Name { .. }
             | ExprKind::Stack => {
                 Err(Error::Internal(format!("a value of type {:?} is used as a number", expr.ty)))
             }
@@ -356,6 +361,8 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.locate(expr.span);
                 self.stack(&expr.ty, to)
             }
+            ExprKind::StringConcat(left, right) => self.concat(left, right, to, size, padding),
+            ExprKind::Name { names, number } => self.name_of(names, number, to, size, padding),
             ExprKind::Reinterpret(operand) if operand.ty.is_scalar() => {
                 let value = self.scalar(operand)?;
                 let from = u32::from(self.int(&operand.ty)?.size).min(size);

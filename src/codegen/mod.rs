@@ -15,6 +15,7 @@ mod object;
 mod place;
 mod probe_names;
 mod program;
+mod search;
 mod stack;
 mod stmt;
 mod string;

@@ -115,7 +115,12 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// Copies a string within BPF memory; the result is its length with the NUL.
-    fn copy_text(&mut self, to: Mem<'c>, size: u32, from: super::llvm::Arg<'c>) -> Result<IntValue<'c>> {
+    pub(super) fn copy_text(
+        &mut self,
+        to: Mem<'c>,
+        size: u32,
+        from: super::llvm::Arg<'c>,
+    ) -> Result<IntValue<'c>> {
         let args = [to.ptr.into(), self.ll.imm(u64::from(size)).into(), from];
         self.ll.helper(id::PROBE_READ_KERNEL_STR, &args)
     }
@@ -177,7 +182,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// From the result of a helper that reads a string: the bytes before the NUL.
-    fn text_length(&self, result: IntValue<'c>, size: u32) -> Result<IntValue<'c>> {
+    pub(super) fn text_length(&self, result: IntValue<'c>, size: u32) -> Result<IntValue<'c>> {
         let ll = self.ll;
         let some = ll.compare(IntPredicate::SGT, result, ll.imm(0))?;
         let len = ll.builder.build_int_sub(result, ll.imm(1), "")?;
@@ -267,12 +272,18 @@ impl<'g, 'c> Gen<'g, 'c> {
             let constant = self.object.constant(ll, &[literal, b"\0"].concat())?;
             return self.compare_text(mem, Mem { ptr: constant, align: 8, on_stack: false }, compared);
         }
+        self.equals_bytes(mem, literal, compared)
+    }
+
+    /// Whether memory begins with these bytes, zeros behind their end, as 0 or 1.
+    pub(super) fn equals_bytes(&mut self, mem: Mem<'c>, bytes: &[u8], compared: u32) -> Result<IntValue<'c>> {
+        let ll = self.ll;
         // All differences, gathered: one branch instead of one a piece.
         let mut differences = ll.imm(0);
         for (at, piece) in Self::pieces(mem.align, compared) {
             let int = Int { size: piece as u8, signed: false };
             let value = ll.load(self.part(mem, at)?.ptr, int, piece)?;
-            let expected = ll.imm(word(literal, at, piece));
+            let expected = ll.imm(word(bytes, at, piece));
             let difference = ll.builder.build_xor(value, expected, "")?;
             differences = ll.builder.build_or(differences, difference, "")?;
         }
@@ -280,7 +291,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// Compares two strings of at most `size` bytes each, eight at a time.
-    fn compare_text(&mut self, a: Mem<'c>, b: Mem<'c>, size: u32) -> Result<IntValue<'c>> {
+    pub(super) fn compare_text(&mut self, a: Mem<'c>, b: Mem<'c>, size: u32) -> Result<IntValue<'c>> {
         let (words, rest) = (size / 8, size % 8);
         if words > WALKED_WORDS && self.has(Feature::Loop) {
             return self.compare_text_outlined(a, b, size);
@@ -335,7 +346,12 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// [`Gen::compare_text`] for strings that the verifier is not to walk through.
-    fn compare_text_outlined(&mut self, a: Mem<'c>, b: Mem<'c>, size: u32) -> Result<IntValue<'c>> {
+    pub(super) fn compare_text_outlined(
+        &mut self,
+        a: Mem<'c>,
+        b: Mem<'c>,
+        size: u32,
+    ) -> Result<IntValue<'c>> {
         let ll = self.ll;
         let (a, b) = (self.indexable(a, size)?, self.indexable(b, size)?);
         let words = size / 8;
@@ -412,7 +428,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         ll.select(ll.is_true(visible)?, ll.imm(DIFFERENT), verdict)
     }
 
-    fn swap_bytes(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
+    pub(super) fn swap_bytes(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
         let b = &self.ll.builder;
         let mut result = self.ll.imm(0);
         for n in 0..8 {

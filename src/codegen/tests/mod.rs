@@ -8,4 +8,5 @@ mod loops;
 mod memory;
 mod run;
 mod scalars;
+mod search;
 mod strings;
