@@ -218,6 +218,17 @@ pub enum Target {
         pid: Option<u32>,
         name_ids: Vec<u32>,
     },
+    /// All places of one USDT probe in a file that the program can serve.
+    Usdt {
+        path: String,
+        places: Vec<UsdtPlace>,
+        pid: Option<u32>,
+        name_id: u32,
+        /// In one link, `uprobe_multi`.
+        bulk: bool,
+        /// Whether this is the probe's first program: it may have several, which count as one.
+        first: bool,
+    },
     /// `perf_event_open(2)`: the type and config fields, and how often.
     Perf {
         kind: u32,
@@ -235,6 +246,7 @@ impl Target {
         match self {
             Target::KprobeMulti { functions, .. } => functions.len(),
             Target::UprobeMulti { offsets, .. } => offsets.len(),
+            Target::Usdt { first, .. } => usize::from(*first),
             _ => 1,
         }
     }
@@ -247,6 +259,7 @@ impl Target {
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
             | Target::Uprobe { name_id, .. }
+            | Target::Usdt { name_id, .. }
             | Target::Perf { name_id, .. } => Some(std::slice::from_ref(name_id)),
             Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => Some(name_ids),
         }
@@ -259,10 +272,19 @@ impl Target {
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
             | Target::Uprobe { name_id, .. }
+            | Target::Usdt { name_id, .. }
             | Target::Perf { name_id, .. } => *name_id = 0,
             Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => name_ids.clear(),
         }
     }
+}
+
+/// Where the kernel puts a breakpoint, and a counter that it increments as long as that is there; both as offsets in the
+/// file. The counter is 0 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsdtPlace {
+    pub offset: u64,
+    pub semaphore: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

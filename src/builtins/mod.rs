@@ -19,6 +19,8 @@ mod text;
 mod time;
 mod values;
 
+pub use values::argument;
+
 /// What the documented library has and this one does not: who writes it has not mistyped.
 pub const NOT_YET: &[&str] = &[
     "assert",

@@ -7,7 +7,7 @@ use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
 use super::detach;
 use super::event::{self, PerfEvent, process};
 use super::refusal::refused;
-use crate::image::{Attach, Cpus, Target};
+use crate::image::{Attach, Cpus, Target, UsdtPlace};
 use crate::kernel::{Feature, Kernel};
 
 /// Links into the kernel; dropping them detaches.
@@ -189,6 +189,29 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             let event = PerfEvent { pid: *pid, ..event };
             let cpu = if pid.is_some() { None } else { any_cpu() };
             on_event(kernel, program, event.open(cpu)?, *name_id)
+        }
+        Target::Usdt { path, places, pid, name_id, bulk: true, .. } => {
+            let numbers = |of: fn(&UsdtPlace) -> u64| {
+                let numbers: Result<Vec<usize>, _> = places.iter().map(|p| usize::try_from(of(p))).collect();
+                numbers.map_err(|_| Refusal::Os(libc::EINVAL))
+            };
+            let options = UprobeMultiOpts {
+                offsets: numbers(|place| place.offset)?,
+                ref_ctr_offsets: numbers(|place| place.semaphore)?,
+                cookies: vec![u64::from(*name_id); places.len()],
+                ..Default::default()
+            };
+            linked(program.attach_uprobe_multi_with_opts(process(*pid)?, path, "", options))
+        }
+        Target::Usdt { path, places, pid, name_id, .. } => {
+            let mut all = Attachment::default();
+            let cpu = if pid.is_some() { None } else { any_cpu() };
+            for place in places {
+                let event = PerfEvent::probe("uprobe", false, Some(path), place.offset)?;
+                let event = PerfEvent { pid: *pid, ..event }.counted_at(place.semaphore)?;
+                all.append(on_event(kernel, program, event.open(cpu)?, *name_id)?);
+            }
+            Ok(all)
         }
         Target::UprobeMulti { path, offsets, ret, pid, name_ids } => {
             let offsets: Result<Vec<usize>, _> = offsets.iter().map(|&o| usize::try_from(o)).collect();

@@ -38,6 +38,13 @@ impl PerfEvent {
         Ok(PerfEvent { kind, config: u64::from(ret) << bit, name, offset, ..PerfEvent::default() })
     }
 
+    /// Makes the kernel increment a counter in the file's memory (at an offset in the file) as long as the event is there.
+    pub fn counted_at(self, offset: u64) -> Result<PerfEvent, Refusal> {
+        // The upper half of `config`, as `format/ref_ctr_offset` says: see `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`.
+        let offset = u32::try_from(offset).map_err(|_| Refusal::Os(libc::EINVAL))?;
+        Ok(PerfEvent { config: self.config | u64::from(offset) << 32, ..self })
+    }
+
     /// Opens it on a CPU. One that is limited to a process runs on all of them where `cpu` is `None`.
     pub fn open(&self, cpu: Option<u32>) -> Result<OwnedFd, Refusal> {
         let mut attr = libbpf_sys::perf_event_attr {

@@ -14,12 +14,14 @@ mod listing;
 pub mod pattern;
 mod perf;
 mod point;
+mod programs;
 mod rawtracepoint;
 mod refusal;
 mod special;
 mod timer;
 mod tracepoint;
 mod uprobe;
+mod usdt;
 mod view;
 
 #[cfg(test)]
@@ -61,6 +63,8 @@ pub struct Host<'a> {
 pub struct Uses {
     /// `args` or `retval`, whose types may differ from one attach point to the next.
     pub typed: bool,
+    /// `arg0`, `arg1`, …, which may be elsewhere at the next attach point.
+    pub words: bool,
     /// `probe`, which needs a program or a cookie for each.
     pub name: bool,
 }
@@ -178,6 +182,7 @@ pub static PROVIDERS: &[&dyn Provider] = &[
     &fentry::Fentry::RETURN,
     &uprobe::Uprobe::ENTRY,
     &uprobe::Uprobe::RETURN,
+    &usdt::Usdt,
 ];
 
 /// The provider of that name, full or short, in any case where that leaves no doubt.
@@ -218,14 +223,8 @@ pub fn resolve(
 }
 
 /// Documented kinds of attach points that no provider here makes, with their short names.
-const NOT_YET: [&[&str]; 6] = [
-    &["usdt", "U"],
-    &["watchpoint", "w", "asyncwatchpoint", "aw"],
-    &["iter", "it"],
-    &["self"],
-    &["test"],
-    &["bench"],
-];
+const NOT_YET: [&[&str]; 5] =
+    [&["watchpoint", "w", "asyncwatchpoint", "aw"], &["iter", "it"], &["self"], &["test"], &["bench"]];
 
 fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
     let name = point.parts.first().map_or("", |part| part.text.as_str());

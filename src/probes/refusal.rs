@@ -86,18 +86,25 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
             format!("the kernel does not allow a probe in {function} at {offset}"),
             Some(text("it protects some functions (notrace, the kprobes blacklist) from being traced")),
         ),
-        (Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. }, libc::ENOENT) => {
-            (format!("{path} does not exist any more"), None)
-        }
-        (Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. }, libc::EINVAL) => (
+        (
+            Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. } | Target::Usdt { path, .. },
+            libc::ENOENT,
+        ) => (format!("{path} does not exist any more"), None),
+        (
+            Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. } | Target::Usdt { path, .. },
+            libc::EINVAL,
+        ) => (
             format!("the kernel cannot put a probe there in {path}"),
             Some(text(
                 "some instructions cannot be probed, and files on some file systems (FUSE, overlay) cannot",
             )),
         ),
-        (Target::Uprobe { pid: Some(pid), .. } | Target::UprobeMulti { pid: Some(pid), .. }, libc::ESRCH) => {
-            (format!("there is no process {pid}"), None)
-        }
+        (
+            Target::Uprobe { pid: Some(pid), .. }
+            | Target::UprobeMulti { pid: Some(pid), .. }
+            | Target::Usdt { pid: Some(pid), .. },
+            libc::ESRCH,
+        ) => (format!("there is no process {pid}"), None),
         (_, libc::EEXIST) => (text("the event is in use by something that does not share it"), None),
         _ => (std::io::Error::from_raw_os_error(errno).to_string(), None),
     }

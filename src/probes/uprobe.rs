@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 
 use super::arch::Arch;
 use super::pattern::{Pattern, has_wildcard};
-use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, view};
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, programs, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
-use crate::ir::{Context, Expr, ExprKind, Nesting};
+use crate::ir::{Context, ExprKind, Nesting};
 use crate::kernel::{Feature, Version};
 use crate::process::elf::{Elf, ElfError, Function};
-use crate::process::files::Places;
 use crate::process::instructions::{Around, around};
-use crate::process::{executable, mapped_files, root, running, under};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::syntax::literal;
-use crate::types::{Space, Type, layout};
+use crate::types::{Space, Type};
 
 pub(super) struct Uprobe {
     names: &'static [&'static str],
@@ -69,53 +67,6 @@ impl<'a> Request<'a> {
             })),
         }
     }
-
-    /// The files that are probed. There is at least one.
-    fn files(&self, point: &AttachPoint, host: &Host<'_>) -> Result<Vec<PathBuf>, Diagnostic> {
-        let problem = |message| Diagnostic::error("unknown-program", point.span, message);
-        let Some(target) = self.target else {
-            if let Some(path) = &host.command {
-                return Ok(vec![path.clone()]);
-            }
-            let pid = host.pid.unwrap_or(0);
-            let path = executable(pid)
-                .map_err(|e| problem(format!("cannot find the program of process {pid}: {e}")))?;
-            return Ok(vec![under(root(pid).as_deref(), &path)]);
-        };
-        if target.text == "*" {
-            return everything(host.pid).map_err(|e| problem(format!("cannot read what is mapped: {e}")));
-        }
-        let places = Places::of(host.pid);
-        let found = places.find(&target.text);
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        let name = &target.text;
-        let message = format!("uprobe target file '{name}' does not exist or is not executable");
-        let problem = Diagnostic::error("unknown-program", target.span, message);
-        if let Some((path, place)) = name.split_once('@').filter(|(path, _)| !places.find(path).is_empty()) {
-            return Err(problem
-                .note(format!("{path} exists, but places in source files (@{place}) are not supported")));
-        }
-        Err(point::did_you_mean(problem, name, if has_wildcard(name) { vec![] } else { places.known(name) }))
-    }
-}
-
-/// All files that a process has mapped as code, or that any process has.
-fn everything(pid: Option<u32>) -> std::io::Result<Vec<PathBuf>> {
-    let of = |pid| mapped_files(pid).map(|files| (root(pid), files));
-    let all: Vec<_> = match pid {
-        Some(pid) => vec![of(pid)?],
-        // Processes end while this looks at them.
-        None => running().filter_map(|pid| of(pid).ok()).collect(),
-    };
-    let mut files: Vec<PathBuf> = all
-        .into_iter()
-        .flat_map(|(root, files)| files.into_iter().map(move |file| under(root.as_deref(), &file)))
-        .collect();
-    files.sort_unstable();
-    files.dedup();
-    Ok(files)
 }
 
 impl Uprobe {
@@ -123,7 +74,7 @@ impl Uprobe {
     fn places(&self, point: &AttachPoint, host: &Host<'_>) -> Result<Vec<File>, Diagnostic> {
         let request = Request::parse(point, host, self.usage())?;
         let function = request.function;
-        let paths = request.files(point, host)?;
+        let paths = programs::named("uprobe", request.target, point, host)?;
         // Of many files some can be what they want.
         let many = request.target.is_some_and(|t| has_wildcard(&t.text));
         let address = literal::int(&function.text).ok().filter(|_| !function.quoted);
@@ -306,17 +257,9 @@ impl Uprobe {
             view.words = view::arguments(Space::User, at_entry);
             Some(view::load(Arch::HOST.ip, Type::U64))
         };
-        view.func = address.map(user_symbol);
+        view.func = address.map(view::user_symbol);
         view
     }
-}
-
-/// An address of the current process, as `usym`.
-fn user_symbol(address: Expr) -> Expr {
-    let ids = view::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![]);
-    let pid = view::binary(crate::ir::Binary::Shr, ids, view::number(32));
-    let pid = view::expr(ExprKind::Cast(Box::new(pid)), Type::U32);
-    view::expr(ExprKind::Pack(vec![(0, address), (layout::USYM_PID, pid)]), Type::USym)
 }
 
 fn no_elf(error: &ElfError, part: &AttachPart) -> Diagnostic {
@@ -414,13 +357,8 @@ impl Provider for Uprobe {
             [target, .., function] => (Some(target), Pattern::new(&function.text)),
         };
         let paths = match (target, host.pid) {
-            (None, pid @ Some(_)) => everything(pid).map_err(|e| {
-                Diagnostic::error("unknown-program", point.span, format!("cannot read what is mapped: {e}"))
-            })?,
-            (target, _) => {
-                let function = point.parts.last().unwrap_or(&point.parts[0]);
-                Request { target, function }.files(point, host)?
-            }
+            (None, pid @ Some(_)) => programs::mapped(pid, point.span)?,
+            (target, _) => programs::named("uprobe", target, point, host)?,
         };
         let one = paths.len() == 1;
         for path in paths {

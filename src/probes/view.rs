@@ -4,7 +4,7 @@ use super::arch::Arch;
 use super::{Uses, View};
 use crate::diagnostics::Span;
 use crate::ir::{Binary, Context, Expr, ExprKind, Nesting, Place, PlaceKind};
-use crate::types::{Space, Type};
+use crate::types::{Space, Type, layout};
 
 impl View {
     /// A view of nothing: what a provider has, it adds.
@@ -28,9 +28,9 @@ impl View {
     pub(super) fn same(&self, other: &View, uses: Uses) -> bool {
         let typed = !uses.typed || (self.args == other.args && self.retval == other.retval);
         typed
+            && (!uses.words || self.words == other.words)
             && self.provider == other.provider
             && self.context == other.context
-            && self.words == other.words
             && self.func == other.func
             && self.space == other.space
             && self.nesting == other.nesting
@@ -90,7 +90,7 @@ pub(super) fn arguments(space: Space, at_entry: bool) -> Vec<Expr> {
 }
 
 /// What is at an address.
-fn dereference(address: Expr, space: Space, ty: Type) -> Expr {
+pub(super) fn dereference(address: Expr, space: Space, ty: Type) -> Expr {
     let pointer = expr(ExprKind::Cast(Box::new(address)), Type::ptr(ty.clone(), space));
     let kind = PlaceKind::Deref { pointer: Box::new(pointer), space };
     expr(ExprKind::Load(Box::new(Place { kind, ty: ty.clone(), span: Span::default() })), ty)
@@ -99,6 +99,14 @@ fn dereference(address: Expr, space: Space, ty: Type) -> Expr {
 /// A function's result, from `struct pt_regs`.
 pub(super) fn result() -> Expr {
     load(Arch::HOST.result, Type::U64)
+}
+
+/// An address of the current process, as `usym`.
+pub(super) fn user_symbol(address: Expr) -> Expr {
+    let ids = helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![]);
+    let pid = binary(Binary::Shr, ids, number(32));
+    let pid = expr(ExprKind::Cast(Box::new(pid)), Type::U32);
+    expr(ExprKind::Pack(vec![(0, address), (layout::USYM_PID, pid)]), Type::USym)
 }
 
 /// Data that a tracepoint's record holds behind its fixed part: the field at `offset` has the data's own offset in

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use object::{Object, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolSection, elf};
+use object::{
+    Object, ObjectSection, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolSection, elf,
+};
 
 /// An executable or a shared library, mapped into memory.
 pub struct Elf {
@@ -13,15 +15,17 @@ pub struct Elf {
     map: Mmap,
     /// Its symbols in a file of their own, where a distribution packages them so.
     debug: Option<Mmap>,
-    /// What is loaded as code: address, size, place in the file.
-    code: Vec<Segment>,
+    /// What is loaded.
+    segments: Vec<Segment>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     address: u64,
     size: u64,
+    /// Where it is in the file.
     offset: u64,
+    code: bool,
 }
 
 /// A function as the symbol table has it.
@@ -63,14 +67,18 @@ impl Elf {
         if !matches!(file.kind(), object::ObjectKind::Executable | object::ObjectKind::Dynamic) {
             return Err(ElfError::NotLoadable { path: path.into() });
         }
-        let code = file
+        let segments = file
             .segments()
-            .filter(|s| s.permissions().executable())
-            .map(|s| Segment { address: s.address(), size: s.size(), offset: s.file_range().0 })
+            .map(|s| Segment {
+                address: s.address(),
+                size: s.size(),
+                offset: s.file_range().0,
+                code: s.permissions().executable(),
+            })
             .collect();
         let debug = separate_symbols(&file, path);
         drop(file);
-        Ok(Elf { path: path.into(), map, debug, code })
+        Ok(Elf { path: path.into(), map, debug, segments })
     }
 
     pub fn path(&self) -> &Path {
@@ -139,10 +147,41 @@ impl Elf {
 
     /// Where the code at an address is in the file, which is what the kernel wants to know.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
-        self.code
+        self.offset_in(address, true)
+    }
+
+    /// Where the data at an address is in the file.
+    pub fn data_offset(&self, address: u64) -> Option<u64> {
+        self.offset_in(address, false)
+    }
+
+    fn offset_in(&self, address: u64, code: bool) -> Option<u64> {
+        self.segments
             .iter()
-            .find(|s| (s.address..s.address.saturating_add(s.size)).contains(&address))
+            .find(|s| s.code == code && (s.address..s.address.saturating_add(s.size)).contains(&address))
             .and_then(|s| (address - s.address).checked_add(s.offset))
+    }
+
+    /// The address and the bytes of a section.
+    pub fn section(&self, name: &str) -> Result<Option<(u64, &[u8])>, ElfError> {
+        let file = parse(&self.map, &self.path)?;
+        let Some(section) = file.section_by_name(name) else { return Ok(None) };
+        let data = section.data().map_err(|e| self.damaged(e.to_string()))?;
+        Ok(Some((section.address(), data)))
+    }
+
+    /// The address of a variable or function of that name.
+    pub fn symbol(&self, name: &str) -> Result<Option<u64>, ElfError> {
+        let own = parse(&self.map, &self.path)?;
+        let address = |symbol: object::Symbol<'_, '_>| {
+            let defined = symbol.section() != SymbolSection::Undefined;
+            (defined && symbol.name() == Ok(name)).then(|| symbol.address())
+        };
+        Ok(own.symbols().find_map(address).or_else(|| own.dynamic_symbols().find_map(address)))
+    }
+
+    pub(super) fn damaged(&self, reason: String) -> ElfError {
+        ElfError::Damaged { path: self.path.clone(), reason }
     }
 
     /// The bytes of code at an address, at most `len`.

@@ -4,6 +4,7 @@ pub mod elf;
 pub mod files;
 pub mod instructions;
 mod ldcache;
+pub mod usdt;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -384,6 +384,7 @@ fn runs_last_attached_first(what: &Target) -> bool {
         | Target::KprobeMulti { ret: false, .. }
         | Target::Fentry { .. }
         | Target::Uprobe { .. }
+        | Target::Usdt { .. }
         | Target::UprobeMulti { .. } => true,
         Target::Kprobe { .. }
         | Target::KprobeMulti { .. }
