@@ -17,7 +17,8 @@ use crate::types::{Int, Space, Type};
 
 pub(super) struct Usdt;
 
-const USAGE: &str = "usdt:/usr/bin/python3:python:function__entry, usdt:libc:setjmp, or with -p usdt:setjmp";
+const USAGE: &str =
+    "usdt:libstdc++:libstdcxx:throw, usdt:/usr/sbin/mysqld:query__start, or with -p usdt:query__start";
 
 /// What an attach point says.
 struct Request<'a> {
@@ -193,6 +194,12 @@ fn held(register: &Register, ty: &Type) -> Option<Expr> {
     })
 }
 
+/// Places of one probe with the arguments in the same registers and memory.
+struct Alike {
+    words: Vec<Expr>,
+    places: Vec<UsdtPlace>,
+}
+
 impl Provider for Usdt {
     fn names(&self) -> &'static [&'static str] {
         &["usdt", "U"]
@@ -216,7 +223,7 @@ impl Provider for Usdt {
         for (elf, places) in found {
             let path = elf.path().to_string_lossy().into_owned();
             // The compiler may have made several places of one, and each may have its arguments elsewhere.
-            let mut by_name: BTreeMap<String, Vec<(Vec<Expr>, Vec<UsdtPlace>)>> = BTreeMap::new();
+            let mut by_name: BTreeMap<String, Vec<Alike>> = BTreeMap::new();
             for place in places {
                 let name = format!("usdt:{path}:{}:{}", place.provider, place.name);
                 let Some(offset) = elf.file_offset(place.address) else { continue };
@@ -227,14 +234,14 @@ impl Provider for Usdt {
                 let words = words(&elf, &place);
                 let alike = by_name.entry(name).or_default();
                 let at = UsdtPlace { offset, semaphore };
-                match alike.iter_mut().find(|(other, _)| !uses.words || *other == words) {
-                    Some((_, places)) => places.push(at),
-                    None => alike.push((words, vec![at])),
+                match alike.iter_mut().find(|other| !uses.words || other.words == words) {
+                    Some(other) => other.places.push(at),
+                    None => alike.push(Alike { words, places: vec![at] }),
                 }
             }
             for (name, alike) in by_name {
                 let name_id = names.id(&name);
-                for (n, (words, places)) in alike.into_iter().enumerate() {
+                for (n, Alike { words, places }) in alike.into_iter().enumerate() {
                     let mut view = View::empty("usdt", Context::Registers, Nesting::Preemption, name_id);
                     view.space = Space::User;
                     view.words = words;
@@ -259,7 +266,7 @@ impl Provider for Usdt {
                 point.span,
                 "usdt needs to know in which program to look",
             )
-            .help("name it, as in usdt:/usr/bin/python3:*, or a process with -p"));
+            .help("name it, as in usdt:libstdc++:*, or a process with -p"));
         }
         let mut whole = point.clone();
         if whole.parts.len() < 2 {

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "marks.h"
+
 #define KEEP __attribute__((noipa, used))
 
 struct point {
@@ -136,6 +138,11 @@ int main(int argc, char **argv)
         return spin(times);
     if (!strcmp(verb, "sleep"))
         return usleep(times * 1000);
+    if (!strcmp(verb, "marks")) {
+        for (long i = 1; i <= times; i++)
+            mark_all((int)i);
+        return argc > 3 ? usleep(atol(argv[3]) * 1000) : 0;
+    }
     if (!strcmp(verb, "exit"))
         return (int)times;
     if (!strcmp(verb, "opens")) {
@@ -147,6 +154,6 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | spin MS | sleep MS | exit CODE | opens FILE...\n");
+    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | marks N [MS] | spin MS | sleep MS | exit CODE | opens FILE...\n");
     return 2;
 }

@@ -36,6 +36,7 @@ impl Needs {
             needs.insert(name, Need { met, reason });
         };
         add("root", root, "not root: run the tests as root or through sudo");
+        add("x86_64", cfg!(target_arch = "x86_64"), "this is not an x86-64");
         add("btf", Path::new("/sys/kernel/btf/vmlinux").exists(), "this kernel has no BTF");
         let libraries = std::process::Command::new("ldconfig").arg("-p").output();
         let libclang = libraries.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libclang"));
