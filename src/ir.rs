@@ -168,6 +168,12 @@ pub enum ExprKind {
         map: MapId,
         key: Box<Expr>,
     },
+    /// Whether the key is there, and if so its value in the variable, which is of the map's type: `Bool`.
+    MapFind {
+        map: MapId,
+        key: Box<Expr>,
+        var: VarId,
+    },
     /// Deletes the key, or zeroes the value of a map without: `Bool`, whether there was one.
     MapDelete {
         map: MapId,

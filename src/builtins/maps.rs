@@ -25,6 +25,18 @@ pub const TABLE: &[Builtin] = &[
         has_key,
     ),
     Builtin::function(
+        "find",
+        &[
+            required("map", Kind::Map),
+            required("key", Kind::Special("a key")),
+            required("variable", Kind::Special("a variable")),
+        ],
+        "bool",
+        "Whether a map has a key; if so the variable gets its value",
+        find,
+    )
+    .doc("One look into the map does for both: `if (find(@start, tid, $began)) { … }`."),
+    Builtin::function(
         "len",
         &[required("map", Kind::Special("a map or a stack"))],
         "int64",
@@ -68,6 +80,21 @@ fn has_key(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let key = call.check.map_key(map, key)?;
     let kind = ExprKind::MapHas { map, key: Box::new(key) };
     Ok(Value::new(build::expr(kind, Type::Bool, call.span)))
+}
+
+fn find(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let map = call.map(0)?;
+    let [target, key, variable] = call.syntax else { return Err(Stop::Reported) };
+    let ast::ExprKind::Map { name, .. } = &target.kind else { return Err(Stop::Reported) };
+    let ast::ExprKind::Variable(to) = &variable.kind else {
+        return call.check.fail(
+            Diagnostic::error("argument-type", variable.span, "find() expects a variable here")
+                .note("it gets the key's value, and stays as it is if there is no such key"),
+        );
+    };
+    call.check.accessed_map(name, true, target.span)?;
+    let key = call.check.map_key(map, key)?;
+    call.check.find_in_map(map, key, (to, variable.span), call.span)
 }
 
 fn len(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

@@ -77,14 +77,7 @@ fn in_space(call: &mut Call<'_, '_, '_>, space: Space) -> Checked<Value> {
 
 fn sizeof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let Some(e) = call.syntax.first() else { return Err(crate::check::Stop::Reported) };
-    // A name alone may be a type: `sizeof(task_t)`.
-    if let ast::ExprKind::Name(name) = &e.kind
-        && super::find(name).is_none()
-        && let Some(ty) = call.check.host.types.find(None, name)
-    {
-        return call.check.sizeof(&ty, call.span);
-    }
-    let ty = call.check.type_of(e)?;
+    let ty = call.check.static_type(e)?;
     call.check.sizeof(&ty, call.span)
 }
 
@@ -111,14 +104,7 @@ fn offsetof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         }
     }
     fields.reverse();
-    let mut ty = match &base.kind {
-        ast::ExprKind::Name(name) if super::find(name).is_none() => call.check.host.types.find(None, name),
-        _ => None,
-    };
-    if ty.is_none() {
-        ty = Some(call.check.type_of(base)?);
-    }
-    let mut ty = ty.unwrap_or(Type::Void);
+    let mut ty = call.check.static_type(base)?;
     while let Type::Ptr { to, .. } = ty {
         ty = *to;
     }

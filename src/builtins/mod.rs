@@ -6,6 +6,7 @@ mod addresses;
 mod gather;
 mod maps;
 mod memory;
+mod meta;
 mod names;
 mod network;
 mod output;
@@ -23,28 +24,13 @@ pub use values::argument;
 
 /// What the documented library has and this one does not: who writes it has not mistyped.
 pub const NOT_YET: &[&str] = &[
-    "assert",
-    "assert_str",
-    "comptime",
     "container_of",
     "debugf",
-    "default_str_length",
     "dw_ustack",
-    "fail",
-    "find",
-    "is_array",
-    "is_integer",
-    "is_literal",
-    "is_ptr",
-    "is_str",
-    "is_unsigned_integer",
-    "kfunc_allowed",
-    "kfunc_exist",
     "path",
     "percpu_kaddr",
     "skboutput",
     "socket_cookie",
-    "static_assert",
     "tseries",
     "uaddr",
     "unwatch",
@@ -282,6 +268,7 @@ static TABLES: &[&[Builtin]] = &[
     text::TABLE,
     names::TABLE,
     memory::TABLE,
+    meta::TABLE,
     addresses::TABLE,
     network::TABLE,
     printing::TABLE,
@@ -296,8 +283,29 @@ pub fn all() -> impl Iterator<Item = &'static Builtin> {
 
 /// The builtin of a name, new or old.
 pub fn find(name: &str) -> Option<&'static Builtin> {
-    all().find(|b| b.names().any(|n| n == name)).or_else(|| values::argument(name))
+    let named = |name: &str| all().find(|b| b.names().any(|n| n == name));
+    let beneath = || name.strip_prefix("__builtin_").filter(|name| BENEATH.contains(name)).and_then(named);
+    named(name).or_else(|| values::argument(name)).or_else(beneath)
 }
+
+/// What the reference's library puts a macro over, so that macros of scripts may name the thing itself, with
+/// `__builtin_` before its name.
+const BENEATH: &[&str] = &[
+    "comm",
+    "config",
+    "cpid",
+    "cpu",
+    "elapsed",
+    "func",
+    "is_literal",
+    "kfunc_allowed",
+    "kfunc_exist",
+    "ncpus",
+    "probe",
+    "probetype",
+    "retval",
+    "usermode",
+];
 
 #[cfg(test)]
 mod tests {

@@ -70,7 +70,8 @@ impl Checker<'_, '_> {
         Ok(Value::new(ir::Expr { span, ..address }))
     }
 
-    fn has_keys(&self, map: &str) -> bool {
+    /// Whether a map has keys.
+    pub fn has_keys(&self, map: &str) -> bool {
         let info = self.env.map_id(map).and_then(|id| self.env.map(id));
         info.and_then(|map| map.keyed).is_some_and(|(keyed, _)| keyed)
     }

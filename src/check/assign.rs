@@ -348,6 +348,32 @@ impl Checker<'_, '_> {
         self.assign_mismatch(&name, "map", &ty, Mismatch { have, set_at }, span)
     }
 
+    /// `find(@x, key, $variable)`
+    pub fn find_in_map(
+        &mut self,
+        map: MapId,
+        key: ir::Expr,
+        (name, place): (&str, Span),
+        span: Span,
+    ) -> Checked<Value> {
+        let variable = self.assigned_variable(name, place);
+        let (set_key, key) = self.keep(key);
+        let value = self.map_value(map, Some(key.clone()), place)?;
+        let stored = self.map_type(map)?;
+        let set = self.set_variable(name, variable, value, place)?;
+        let boxed = Box::new(key);
+        if self.env.variable(variable.1)?.ty == stored {
+            let found = Ir::MapFind { map, key: boxed, var: variable.0 };
+            let found = build::expr(found, Type::Bool, span);
+            return Ok(Value::new(super::convert::after(vec![set_key], found)));
+        }
+        // The variable is wider, or the value is put together when it is read.
+        let has = build::expr(Ir::MapHas { map, key: boxed }, Type::Bool, span);
+        let (set_found, found) = self.keep(has);
+        let set = build::conditional(found.clone(), vec![set], vec![], span);
+        Ok(Value::new(super::convert::after(vec![set_key, set_found, set], found)))
+    }
+
     /// `x++`, `--x`
     pub fn step(&mut self, place: &ast::Expr, delta: i8, postfix: bool, span: Span) -> Checked<Value> {
         match &place.kind {

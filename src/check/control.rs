@@ -1,5 +1,6 @@
 //! Statements.
 
+use super::comptime::Decision;
 use super::shape::{Shape, Value};
 use super::{Checked, Checker, Stop, build};
 use crate::diagnostics::{Diagnostic, Span};
@@ -60,10 +61,7 @@ impl Checker<'_, '_> {
                 self.let_variable(name, *name_span, ty.as_ref(), value.as_ref(), out)?;
             }
             ast::StmtKind::If { condition, then, otherwise } => {
-                let condition = self.condition(condition);
-                let then = self.block(then);
-                let otherwise = otherwise.as_ref().map_or(vec![], |b| self.block(b));
-                out.push(build::conditional(condition?, then, otherwise, span));
+                self.if_statement(condition, then, otherwise.as_ref(), span, out)?;
             }
             ast::StmtKind::While { condition, body } => {
                 let condition = self.condition(condition);
@@ -90,6 +88,49 @@ impl Checker<'_, '_> {
             ast::StmtKind::Error => {}
         }
         Ok(())
+    }
+
+    fn if_statement(
+        &mut self,
+        condition: &ast::Expr,
+        then: &ast::Block,
+        otherwise: Option<&ast::Block>,
+        span: Span,
+        out: &mut Vec<ir::Stmt>,
+    ) -> Checked<()> {
+        let decision = match self.decide(condition) {
+            // The sides depend on it.
+            Err(stop) if is_comptime(condition) => return Err(stop),
+            decision => decision,
+        };
+        if let Ok(Decision::Taken(holds)) = decision {
+            let side = if holds { Some(then) } else { otherwise };
+            if let Some(side) = side {
+                let body = self.block(side);
+                out.push(build::stmt(StmtKind::Block(body), span));
+            }
+            return Ok(());
+        }
+        let literal = match decision {
+            Ok(Decision::Literal(holds, _)) => Some(holds),
+            _ => None,
+        };
+        let then = self.unreached(literal == Some(false), |this| this.block(then));
+        let otherwise = match otherwise {
+            Some(block) => self.unreached(literal == Some(true), |this| this.block(block)),
+            None => vec![],
+        };
+        let condition = self.decided(decision?)?;
+        out.push(build::conditional(condition, then, otherwise, span));
+        Ok(())
+    }
+
+    /// A condition for the program to look at.
+    fn decided(&mut self, decision: Decision) -> Checked<ir::Expr> {
+        match decision {
+            Decision::Open(value) | Decision::Literal(_, value) => self.truth(value),
+            Decision::Taken(holds) => Ok(build::boolean(holds, Span::default())),
+        }
     }
 
     /// An expression whose value nobody takes.
@@ -129,16 +170,31 @@ impl Checker<'_, '_> {
         span: Span,
         out: &mut Vec<ir::Stmt>,
     ) -> Checked<()> {
-        let condition = self.condition(condition);
-        let mut arm = |e: &ast::Expr| -> Checked<Vec<ir::Stmt>> {
+        let decision = match self.decide(condition) {
+            Err(stop) if is_comptime(condition) => return Err(stop),
+            decision => decision,
+        };
+        let arm = |this: &mut Self, e: Option<&ast::Expr>, unreached| -> Checked<Vec<ir::Stmt>> {
             let mut body = vec![];
-            let value = self.expr(e)?;
-            effects(value.expr, &mut body);
+            if let Some(e) = e {
+                let value = this.unreached(unreached, |this| this.expr(e))?;
+                effects(value.expr, &mut body);
+            }
             Ok(body)
         };
-        let then = then.map_or(Ok(vec![]), &mut arm);
-        let otherwise = arm(otherwise);
-        out.push(build::conditional(condition?, then?, otherwise?, span));
+        let literal = match decision {
+            Ok(Decision::Taken(holds)) => {
+                let side = if holds { then } else { Some(otherwise) };
+                out.extend(arm(self, side, false)?);
+                return Ok(());
+            }
+            Ok(Decision::Literal(holds, _)) => Some(holds),
+            _ => None,
+        };
+        let then = arm(self, then, literal == Some(false));
+        let otherwise = arm(self, Some(otherwise), literal == Some(true));
+        let condition = self.decided(decision?)?;
+        out.push(build::conditional(condition, then?, otherwise?, span));
         Ok(())
     }
 
@@ -362,6 +418,10 @@ impl Checker<'_, '_> {
             }
         }
     }
+}
+
+fn is_comptime(condition: &ast::Expr) -> bool {
+    matches!(condition.kind, ExprKind::Unary { op: ast::UnaryOp::Comptime, .. })
 }
 
 /// Whether nothing after this statement is run.

@@ -157,6 +157,9 @@ impl Dump<'_, '_> {
             ExprKind::Var(var) => format!("v{}", var.0),
             ExprKind::MapGet { map, key } => format!("{}:{}", self.map(*map, key.as_deref()), ty()),
             ExprKind::MapHas { map, key } => format!("has {}", self.map(*map, Some(key))),
+            ExprKind::MapFind { map, key, var } => {
+                format!("find {} in v{}", self.map(*map, Some(key)), var.0)
+            }
             ExprKind::MapDelete { map, key } => format!("delete {}", self.map(*map, key.as_deref())),
             ExprKind::MapLen(map) => format!("len {}", self.map(*map, None)),
             ExprKind::MapAdd { map, key, delta, old } => {

@@ -1,5 +1,6 @@
 //! Expressions: one function for what they turn into, which hands each kind to its file.
 
+use super::comptime::Decision;
 use super::operators::{literal_bool, literal_int, literal_text};
 use super::shape::{Flex, Value};
 use super::{Checked, Checker, Stop, build};
@@ -28,6 +29,7 @@ impl Checker<'_, '_> {
             }
             ExprKind::Call { name, name_span, args } => self.call(name, *name_span, args, span),
             ExprKind::Unary { op: UnaryOp::AddressOf, operand } => self.address_of(operand, span),
+            ExprKind::Unary { op: UnaryOp::Comptime, operand } => self.comptime(operand, span),
             ExprKind::Unary { op, operand } => {
                 let operand = self.value(operand)?;
                 self.unary(*op, operand, span)
@@ -131,18 +133,19 @@ impl Checker<'_, '_> {
         Ok(self.pack_record(parts, span))
     }
 
-    fn pack_record(&mut self, parts: Vec<(String, Value)>, span: Span) -> Value {
+    pub fn pack_record(&mut self, parts: Vec<(String, Value)>, span: Span) -> Value {
         parts.iter().for_each(|(_, v)| self.host.types.close(v.ty()));
         let types: Vec<Type> = parts.iter().map(|(_, v)| v.ty().clone()).collect();
         let offsets = layout::sequence(&types, self.host.types.layouts()).offsets;
         let flex = Flex::of(parts.iter().map(|(_, v)| v.flex.clone()).collect());
+        let literal = !parts.is_empty() && parts.iter().all(|(_, v)| v.literal);
         let (mut fields, mut packed) = (vec![], vec![]);
         for ((name, value), offset) in parts.into_iter().zip(offsets) {
             fields.push((name, value.ty().clone()));
             packed.push((offset, value.expr));
         }
         let expr = build::expr(ir::ExprKind::Pack(packed), Type::Record(fields), span);
-        Value { flex, ..Value::new(expr) }
+        Value { flex, literal, ..Value::new(expr) }
     }
 
     fn ternary(
@@ -152,8 +155,8 @@ impl Checker<'_, '_> {
         otherwise: &ast::Expr,
         span: Span,
     ) -> Checked<Value> {
-        let (condition, otherwise) = (self.value(condition), self.expr(otherwise));
         let Some(then) = then else {
+            let (condition, otherwise) = (self.value(condition), self.expr(otherwise));
             // `x ?: y` is x where that is not zero.
             let value = condition?;
             let (set, kept) = self.keep(value.expr);
@@ -161,8 +164,27 @@ impl Checker<'_, '_> {
             let chosen = self.choose(Value::new(kept), then, otherwise?, span)?;
             return Ok(Value { expr: super::convert::after(vec![set], chosen.expr), ..chosen });
         };
-        let then = self.expr(then);
-        self.choose(condition?, then?, otherwise?, span)
+        let decision = match (self.decide(condition), &condition.kind) {
+            // The sides depend on it.
+            (Err(stop), ExprKind::Unary { op: UnaryOp::Comptime, .. }) => return Err(stop),
+            (decision, _) => decision,
+        };
+        let literal = match decision {
+            Ok(Decision::Taken(holds)) => {
+                let value = self.expr(if holds { then } else { otherwise })?;
+                return Ok(Value { expr: ir::Expr { span, ..value.expr }, ..value });
+            }
+            Ok(Decision::Literal(holds, _)) => Some(holds),
+            _ => None,
+        };
+        let then = self.unreached(literal == Some(false), |this| this.expr(then));
+        let otherwise = self.unreached(literal == Some(true), |this| this.expr(otherwise));
+        match decision? {
+            Decision::Open(condition) | Decision::Literal(_, condition) => {
+                self.choose(condition, then?, otherwise?, span)
+            }
+            Decision::Taken(_) => Err(Stop::Reported),
+        }
     }
 
     /// One of two values.
@@ -204,6 +226,9 @@ impl Checker<'_, '_> {
                 return Ok(Value::new(build::void(body, span)));
             };
             let value = this.expr(value)?;
+            if body.is_empty() {
+                return Ok(Value { expr: ir::Expr { span, ..value.expr }, ..value });
+            }
             let ty = value.ty().clone();
             let kind = ir::ExprKind::Block { body, value: Box::new(value.expr) };
             Ok(Value { literal: false, expr: build::expr(kind, ty, span), ..value })

@@ -8,6 +8,7 @@ mod address;
 mod assign;
 pub(crate) mod build;
 mod calls;
+mod comptime;
 mod control;
 mod convert;
 mod declarations;

@@ -200,12 +200,13 @@ impl Checker<'_, '_> {
             let op = if negate { BinaryOp::Ne } else { BinaryOp::Eq };
             return self.no_operator(op, left, right, span);
         }
+        let literal = left.literal && right.literal;
         let (Some((mut before, left)), Some((more, mut right))) = (self.parts(left), self.parts(right))
         else {
             return Err(super::Stop::Reported);
         };
         before.extend(more);
-        let mut equal = build::boolean(true, span);
+        let mut parts = vec![];
         for (name, part) in left {
             let index = match &name {
                 Some(_) => right.iter().position(|(n, _)| *n == name).unwrap_or(0),
@@ -215,12 +216,17 @@ impl Checker<'_, '_> {
                 break;
             }
             let (_, other) = right.remove(index);
-            let one = self.binary(BinaryOp::Eq, part, other, span)?.expr;
-            equal = match equal.kind {
-                ExprKind::Const(1) => one,
-                _ => build::expr(ExprKind::And(Box::new(equal), Box::new(one)), Type::Bool, span),
-            };
+            parts.push(self.binary(BinaryOp::Eq, part, other, span)?);
         }
+        if literal && let Some(equal) = super::comptime::all(&parts, span) {
+            let equal = equal.constant() == Some(1);
+            return Ok(literal_bool(equal != negate, span));
+        }
+        let equal = parts
+            .into_iter()
+            .map(|part| part.expr)
+            .reduce(|a, b| build::expr(ExprKind::And(Box::new(a), Box::new(b)), Type::Bool, span));
+        let equal = equal.unwrap_or_else(|| build::boolean(true, span));
         let equal = if negate { build::not(equal) } else { equal };
         Ok(Value::new(super::convert::after(before, equal)))
     }
@@ -302,8 +308,8 @@ impl Checker<'_, '_> {
                 }
             }
             UnaryOp::Deref => self.deref(operand, span),
-            // Only of syntax: a variable is not read for it.
-            UnaryOp::AddressOf => Err(super::Stop::Reported),
+            // Of syntax, not of values.
+            UnaryOp::AddressOf | UnaryOp::Comptime => Err(super::Stop::Reported),
         }
     }
 

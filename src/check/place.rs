@@ -169,8 +169,18 @@ impl Checker<'_, '_> {
         let shape = base.shape().part(index);
         let offset = self.offsets(base.ty()).get(index).copied();
         let (Some(shape), Some(offset)) = (shape, offset) else { return Err(super::Stop::Reported) };
-        let expr = build::part(base.expr, offset, shape.ty, span);
-        Ok(Value { flex: shape.flex, ..Value::new(expr) })
+        match base.expr.kind {
+            // What of it is not asked for does nothing.
+            ExprKind::Pack(mut parts) if base.literal && index < parts.len() => {
+                let (_, part) = parts.swap_remove(index);
+                Ok(Value { flex: shape.flex, literal: true, ..Value::new(ir::Expr { span, ..part }) })
+            }
+            kind => {
+                let base = ir::Expr { kind, ..base.expr };
+                let expr = build::part(base, offset, shape.ty, span);
+                Ok(Value { flex: shape.flex, ..Value::new(expr) })
+            }
+        }
     }
 
     /// `tuple.0`

@@ -27,6 +27,8 @@ pub struct Current {
     pub unrolled: u128,
     /// In `sizeof` and the like: what is looked at is not run.
     pub unevaluated: u32,
+    /// In what a literal condition keeps from ever being run.
+    pub unreached: u32,
 }
 
 /// A variable's name and the text that it is written in: a macro's variables are not those of its caller.
@@ -183,6 +185,16 @@ impl Checker<'_, '_> {
                 self.fail(error)
             }
         }
+    }
+
+    /// Whether what is checked is never run.
+    pub fn is_unreached(&self) -> bool {
+        self.probe.unreached > 0 || self.probe.unevaluated > 0
+    }
+
+    /// The section of the program at hand.
+    pub fn section(&self) -> &str {
+        self.probe.group.as_ref().map_or("", |group| &group.section)
     }
 
     pub fn in_loop(&self) -> bool {

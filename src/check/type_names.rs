@@ -5,7 +5,7 @@ use super::shape::Value;
 use super::{Checked, Checker};
 use crate::config::MAX_VALUE;
 use crate::diagnostics::{Diagnostic, Span};
-use crate::syntax::ast::{self, TypeBase, TypeName, TypeSuffix};
+use crate::syntax::ast::{TypeBase, TypeName, TypeSuffix};
 use crate::types::{Space, Type, layout};
 
 impl Checker<'_, '_> {
@@ -108,6 +108,10 @@ impl Checker<'_, '_> {
                 let ty = self.named_type(ty)?;
                 self.offsetof(ty, fields, span)
             }
+            "typeinfo" => {
+                let ty = self.named_type(ty)?;
+                Ok(self.typeinfo(&ty, span))
+            }
             _ => self.fail(
                 Diagnostic::error("unsupported", name_span, format!("{name}() of a type is not supported"))
                     .help("sizeof and offsetof take types"),
@@ -137,13 +141,5 @@ impl Checker<'_, '_> {
             ty = field.ty;
         }
         Ok(literal_int(offset, span))
-    }
-
-    /// The type of an expression, which is not run.
-    pub fn type_of(&mut self, e: &ast::Expr) -> Checked<Type> {
-        self.probe.unevaluated += 1;
-        let value = self.value(e);
-        self.probe.unevaluated -= 1;
-        Ok(value?.ty().clone())
     }
 }

@@ -164,7 +164,14 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
             Node::Stmt(Stmt { kind: StmtKind::For { over: Range::Map(map), .. }, .. }) => {
                 whole.insert(map.span, Some(true));
             }
-            Node::Stmt(_) => {}
+            Node::Stmt(Stmt { kind: StmtKind::Let { ty: Some(ty), .. }, .. })
+            | Node::Expr(Expr { kind: ExprKind::Cast { ty, .. } | ExprKind::TypeCall { ty, .. }, .. }) => {
+                if let TypeBase::Of(e) = &ty.base
+                    && let ExprKind::Map { key: None, .. } = e.kind
+                {
+                    whole.insert(e.span, None);
+                }
+            }
             // `&@x` of a map with keys is the map.
             Node::Expr(Expr { kind: ExprKind::Unary { op: UnaryOp::AddressOf, operand }, .. }) => {
                 if let ExprKind::Map { key: None, .. } = operand.kind {
@@ -174,7 +181,17 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
             Node::Expr(Expr { kind: ExprKind::Call { name, args, .. }, .. }) => {
                 if let Some(Expr { kind: ExprKind::Map { key: None, .. }, span }) = args.first() {
                     let keyed = match name.as_str() {
-                        "has_key" | "len" => Some(true),
+                        "has_key" | "len" | "find" => Some(true),
+                        "sizeof"
+                        | "typeof"
+                        | "typeinfo"
+                        | "is_scalar"
+                        | "is_integer"
+                        | "is_str"
+                        | "is_unsigned_integer"
+                        | "is_ptr"
+                        | "is_array"
+                        | "assert_str" => None,
                         "delete" if args.len() > 1 => Some(true),
                         "delete" => Some(false),
                         "print" | "clear" | "zero" => None,
@@ -198,7 +215,7 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                     map.keyed = map.keyed.or(keyed.map(|keyed| (keyed, *span)));
                 }
             }
-            Node::Expr(_) => {}
+            Node::Stmt(_) | Node::Expr(_) => {}
         });
     }
     found

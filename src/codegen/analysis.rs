@@ -148,6 +148,11 @@ impl Walk {
                 self.expr(delta);
                 self.reads(*var);
             }
+            // It may stay as it was.
+            ExprKind::MapFind { key, var, .. } => {
+                self.expr(key);
+                self.reads(*var);
+            }
             ExprKind::And(a, b) | ExprKind::Or(a, b) => {
                 self.expr(a);
                 self.either(|w| w.expr(b), |_| ());
@@ -198,7 +203,7 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         | ExprKind::String(_)
         | ExprKind::ProbeName => (),
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => key.iter().for_each(|k| visit(k)),
-        ExprKind::MapHas { key, .. } => visit(key),
+        ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => visit(key),
         ExprKind::MapAdd { key, delta, .. } => {
             key.iter().for_each(|k| visit(k));
             visit(delta);
@@ -270,6 +275,7 @@ pub(super) fn has_effects(expr: &Expr) -> bool {
         expr.kind,
         ExprKind::MapAdd { .. }
             | ExprKind::VarAdd { .. }
+            | ExprKind::MapFind { .. }
             | ExprKind::MapDelete { .. }
             | ExprKind::Block { .. }
     );
@@ -346,7 +352,7 @@ pub(super) fn gathers(probe: &Probe) -> BTreeSet<MapId> {
 /// Whether an expression reads a variable; a block of statements may read any.
 pub(super) fn mentions(expr: &Expr, var: VarId) -> bool {
     let mut found = match &expr.kind {
-        ExprKind::Var(v) | ExprKind::VarAdd { var: v, .. } => *v == var,
+        ExprKind::Var(v) | ExprKind::VarAdd { var: v, .. } | ExprKind::MapFind { var: v, .. } => *v == var,
         ExprKind::Block { .. } => true,
         _ => false,
     };

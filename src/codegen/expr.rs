@@ -36,6 +36,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             }
             ExprKind::MapGet { map, key } => self.map_get_scalar(expr, *map, key.as_deref()),
             ExprKind::MapHas { map, key } => self.map_has(*map, key),
+            ExprKind::MapFind { map, key, var } => self.map_find(*map, key, *var),
             ExprKind::MapDelete { map, key } => self.map_delete(*map, key.as_deref()),
             ExprKind::MapLen(map) => self.map_len(*map),
             ExprKind::MapAdd { map, key, delta, old } => {

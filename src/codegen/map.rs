@@ -11,7 +11,7 @@ use super::llvm::Result;
 use super::memory::Mem;
 use super::program::Gen;
 use crate::image::{Counter, EventKind, Map, MapId};
-use crate::ir::{Expr, ExprKind};
+use crate::ir::{Expr, ExprKind, VarId};
 use crate::kernel::Feature;
 use crate::types::layout::sequence;
 use crate::types::{Int, Type};
@@ -157,6 +157,29 @@ impl<'g, 'c> Gen<'g, 'c> {
             let key = g.key(map, Some(key))?;
             let found = g.lookup(map, key)?;
             g.ll.flag(g.ll.builder.build_is_not_null(found, "")?)
+        })
+    }
+
+    pub(super) fn map_find(&mut self, map: MapId, key: &'g Expr, var: VarId) -> Result<IntValue<'c>> {
+        self.scoped(|g| {
+            let key = g.key(map, Some(key))?;
+            let found = g.lookup(map, key)?;
+            let missing = g.ll.is_null(found)?;
+            g.choose(
+                missing,
+                |g| Ok(g.ll.imm(0)),
+                |g| {
+                    let (to, ty) = g.variable(var)?;
+                    let from = Mem { ptr: found, align: 8, on_stack: false };
+                    if ty.is_scalar() {
+                        let value = g.load(from, ty)?;
+                        g.store(to, ty, value)?;
+                    } else {
+                        g.copy_value(to, from, ty, ty, Padding::Undefined)?;
+                    }
+                    Ok(g.ll.imm(1))
+                },
+            )
         })
     }
 

@@ -86,7 +86,7 @@ fn attempt(feature: Feature) -> Option<bool> {
     }
 }
 
-const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> [u8; 8] {
+pub(super) const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> [u8; 8] {
     let regs = if cfg!(target_endian = "little") { dst | src << 4 } else { dst << 4 | src };
     let (o, i) = (off.to_ne_bytes(), imm.to_ne_bytes());
     [code, regs, o[0], o[1], i[0], i[1], i[2], i[3]]
@@ -99,8 +99,8 @@ const LOAD: u8 = 0x79;
 const STORE: u8 = 0x7b;
 const ATOMIC: u8 = 0xdb;
 const LOAD_IMM64: u8 = 0x18;
-const CALL: u8 = 0x85;
-const EXIT: u8 = 0x95;
+pub(super) const CALL: u8 = 0x85;
+pub(super) const EXIT: u8 = 0x95;
 
 const RETURN_0: [[u8; 8]; 2] = [insn(MOV_IMM, 0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)];
 
@@ -140,6 +140,31 @@ fn load(kind: sys::bpf_prog_type, attach: Option<Attach>, code: &[[u8; 8]]) -> i
         let (name, license) = (c"probe".as_ptr(), c"GPL".as_ptr());
         sys::bpf_prog_load(kind, name, license, code.as_ptr().cast(), code.len() as _, &mut options)
     })
+}
+
+/// What the verifier says about a program; "" if it takes it or does not get that far.
+pub(super) fn verifier_log(kind: sys::bpf_prog_type, code: &[[u8; 8]]) -> String {
+    let mut log = vec![0u8; 4096];
+    let mut options = sys::bpf_prog_load_opts {
+        sz: size_of::<sys::bpf_prog_load_opts>() as _,
+        log_level: 1,
+        log_size: log.len() as _,
+        log_buf: log.as_mut_ptr().cast(),
+        ..Default::default()
+    };
+    if kind == sys::BPF_PROG_TYPE_TRACING {
+        options.expected_attach_type = sys::BPF_TRACE_FENTRY;
+        // SAFETY: the name is a C string.
+        let id =
+            unsafe { sys::libbpf_find_vmlinux_btf_id(c"bpf_fentry_test1".as_ptr(), sys::BPF_TRACE_FENTRY) };
+        options.attach_btf_id = u32::try_from(id).unwrap_or(0);
+    }
+    // SAFETY: an instruction is eight bytes in any case; the log outlives the call, and its size is given.
+    let _ = owned(unsafe {
+        let (name, license) = (c"probe".as_ptr(), c"GPL".as_ptr());
+        sys::bpf_prog_load(kind, name, license, code.as_ptr().cast(), code.len() as _, &mut options)
+    });
+    String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 fn load_tracing(

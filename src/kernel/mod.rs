@@ -4,6 +4,7 @@ mod cpus;
 mod features;
 pub mod info;
 pub(crate) mod kallsyms;
+pub mod kfunc;
 mod namespace;
 mod privilege;
 pub mod traceable;

@@ -286,6 +286,8 @@ pub enum UnaryOp {
     Invert,
     Deref,
     AddressOf,
+    /// Its operand is known before the script runs.
+    Comptime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

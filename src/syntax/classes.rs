@@ -50,6 +50,7 @@ pub fn wants_value(token: Token<'_>) -> bool {
             | ValueIf
             | While
             | Unroll
+            | Comptime
             | StartExpr
     )
 }
@@ -126,6 +127,7 @@ pub fn keyword(token: Token<'_>) -> Option<&'static str> {
         Token::Break => "break",
         Token::Continue => "continue",
         Token::Import => "import",
+        Token::Comptime => "comptime",
         Token::Struct => "struct",
         Token::Union => "union",
         Token::Enum => "enum",
@@ -192,8 +194,8 @@ pub fn describe(token: Token<'_>) -> String {
         StartBody | StartExpr | StartConfig => return "the start".into(),
         End => return "the end of the predicate".into(),
         Error | UnclosedComment => return "this".into(),
-        If | Else | While | Unroll | For | Let | Return | Break | Continue | Import | Struct | Union
-        | Enum | ValueIf => keyword(token).unwrap_or(""),
+        If | Else | While | Unroll | For | Let | Return | Break | Continue | Import | Comptime | Struct
+        | Union | Enum | ValueIf => keyword(token).unwrap_or(""),
     };
     format!("`{symbol}`")
 }

@@ -150,6 +150,7 @@ impl Display for E<'_> {
                     UnaryOp::Invert => "~",
                     UnaryOp::Deref => "deref",
                     UnaryOp::AddressOf => "address-of",
+                    UnaryOp::Comptime => "comptime",
                 };
                 write!(f, "({op} {})", E(operand))
             }

@@ -201,11 +201,6 @@ impl<'s> Mistake<'_, 's> {
                 let error = self.error(self.span_of(last), "there is no such statement");
                 Some((error.help(STATEMENTS), Repair::Cut))
             }
-            (Token::Ident("comptime"), t) if starts_value(t) => {
-                let error =
-                    Diagnostic::error("unsupported", self.span_of(last), "`comptime` is not supported yet");
-                Some((error, Repair::Cut))
-            }
             (Token::Ident(ty), Token::Ident(name)) if self.token(1) == Some(Token::Assign) => {
                 let span = self.span_of(last).to(self.here());
                 let error = self.error(span, format!("`{ty} {name}` declares nothing"));

@@ -55,6 +55,8 @@ pub enum Token<'s> {
     Continue,
     #[token("import")]
     Import,
+    #[token("comptime")]
+    Comptime,
     #[token("struct")]
     Struct,
     #[token("union")]
