@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::diagnostics::Diagnostic;
 use crate::kernel::Feature;
 use crate::output::{Buffering, Form};
-use crate::runtime;
+use crate::runtime::{self, Purpose};
 use crate::types::c::Includes;
 
 /// The level of the language and of the command line, as wrappers expect it from `--version`.
@@ -178,9 +178,15 @@ struct Arguments {
     /// A script, or - to read it from stdin, and its parameters $1, $2, ...; after --, also --NAME=VALUE
     #[arg(value_name = "FILE", allow_negative_numbers = true)]
     rest: Vec<String>,
-    /// Stop after a stage: codegen (compile only)
+    /// What to do with the program: codegen (compile only), test or bench
     #[arg(long, value_name = "MODE", allow_hyphen_values = true)]
     mode: Option<String>,
+    /// Run the test: probes, one after the other
+    #[arg(long)]
+    test: bool,
+    /// Measure the bench: probes
+    #[arg(long)]
+    bench: bool,
     /// Print what the kernel and this build support
     #[arg(long)]
     info: bool,
@@ -332,6 +338,7 @@ fn options(
         }
     };
     let pid = arguments.pid.as_deref().map(pid).transpose()?;
+    let purpose = purpose(&arguments)?;
     let mut config = Config::default();
     let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let (command, parameters) = command(&arguments)?;
@@ -355,6 +362,7 @@ fn options(
             quiet: arguments.quiet,
             verbose: arguments.verbose > 0,
             dry_run: arguments.dry_run,
+            purpose,
             warnings: !arguments.no_warnings,
             notify_attached: env("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some(),
             show_libbpf: stages.libbpf,
@@ -444,11 +452,22 @@ fn command(arguments: &Arguments) -> Result<(Command, Vec<String>), Diagnostic> 
         },
     };
     match arguments.mode.as_deref() {
-        None => Ok((Command::Run(program), rest)),
         Some("codegen") => Ok((Command::Compile(program), rest)),
-        Some(other) => {
-            Err(usage(format!("there is no mode \"{other}\"")).help("--mode takes codegen (compile only)"))
-        }
+        _ => Ok((Command::Run(program), rest)),
+    }
+}
+
+/// Which probes of the program are run.
+fn purpose(arguments: &Arguments) -> Result<Purpose, Diagnostic> {
+    match (arguments.mode.as_deref(), arguments.test, arguments.bench) {
+        (None, true, true) => Err(usage("--test and --bench exclude each other")),
+        (Some(_), true, _) => Err(usage("--test conflicts with existing --mode")),
+        (Some(_), _, true) => Err(usage("--bench conflicts with existing --mode")),
+        (Some("test"), ..) | (None, true, _) => Ok(Purpose::Test),
+        (Some("bench"), ..) | (None, _, true) => Ok(Purpose::Bench),
+        (None | Some("codegen"), ..) => Ok(Purpose::Trace),
+        (Some(other), ..) => Err(usage(format!("there is no mode \"{other}\""))
+            .help("--mode takes codegen (compile only), test and bench")),
     }
 }
 

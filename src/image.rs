@@ -175,6 +175,11 @@ pub struct Attach {
 pub enum Target {
     Begin,
     End,
+    /// When SIGUSR1 comes.
+    Signal,
+    /// With `--test` and `--bench`.
+    Test,
+    Bench,
     Kprobe {
         function: String,
         module: Option<String>,
@@ -241,6 +246,11 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether the program is not attached: the loader runs it when its time has come.
+    pub fn is_run_by_us(&self) -> bool {
+        matches!(self, Target::Begin | Target::End | Target::Signal | Target::Test | Target::Bench)
+    }
+
     /// How many probes this is: what `Attached N probes` and the limit `max_probes` count.
     pub fn probes(&self) -> usize {
         match self {
@@ -255,7 +265,13 @@ impl Target {
     /// (`bpf_get_attach_cookie`). `None` for what takes no cookie: a program for that has one name only.
     pub fn name_ids(&self) -> Option<&[u32]> {
         match self {
-            Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. } => None,
+            Target::Begin
+            | Target::End
+            | Target::Signal
+            | Target::Test
+            | Target::Bench
+            | Target::Fentry { .. }
+            | Target::RawTracepoint { .. } => None,
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
             | Target::Uprobe { name_id, .. }
@@ -268,7 +284,13 @@ impl Target {
     /// Leaves the numbers of probe names out, where the program does not ask for them.
     pub fn clear_cookies(&mut self) {
         match self {
-            Target::Begin | Target::End | Target::Fentry { .. } | Target::RawTracepoint { .. } => {}
+            Target::Begin
+            | Target::End
+            | Target::Signal
+            | Target::Test
+            | Target::Bench
+            | Target::Fentry { .. }
+            | Target::RawTracepoint { .. } => {}
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
             | Target::Uprobe { name_id, .. }

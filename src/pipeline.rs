@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use crate::cli::{Command, Options, Program};
 use crate::config::Config;
 use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Severity, Sources, render};
-use crate::image::Image;
+use crate::image::{Image, Target};
 use crate::kernel::Kernel;
 use crate::probes::{Host, Listed};
-use crate::runtime::{Child, Job, Process};
+use crate::runtime::{Child, Job, Process, Purpose};
 use crate::types::store::Types;
 use crate::{check, cli, codegen, expand, ir, kernel, probes, runtime, syntax};
 
@@ -101,6 +101,7 @@ impl Session {
             sources: &self.sources,
             target: target.as_ref(),
             child: child.as_ref().map(|child| child.process().pid()),
+            color: self.color,
             report: &|message| self.show(message),
         };
         Ok(runtime::run(&job, child.as_mut())?)
@@ -131,7 +132,8 @@ impl Session {
         {
             warn(&format!("note: {note}; what it defines is looked up without it\n"));
         }
-        let checked = self.unless_errors(checked, problems)?;
+        let mut checked = self.unless_errors(checked, problems)?;
+        keep_wanted(&mut checked, options.run.purpose)?;
         if options.stages.ir {
             print(&check::dump::program(&checked))?;
         }
@@ -341,6 +343,32 @@ fn information(kernel: &Kernel) -> String {
     };
     let mut types = Types::new(kernel);
     kernel::info::report(kernel, &build, types.problem())
+}
+
+/// Leaves out the probes that this run does not run.
+fn keep_wanted(program: &mut ir::Program, purpose: Purpose) -> Result<(), Diagnostics> {
+    let before = program.probes.len();
+    program.probes.retain(|probe| probe.attach.iter().all(|attach| purpose.wants(&attach.what)));
+    let missing = match purpose {
+        Purpose::Trace if program.probes.is_empty() && before > 0 => {
+            Diagnostic::error("no-probes", None, "the script has only test and bench probes")
+                .help("run them with --test or --bench")
+        }
+        Purpose::Test if !has(program, &Target::Test) => {
+            Diagnostic::error("no-probes", None, "the script has no test probes")
+                .help("they are written test:name { … return 0; }")
+        }
+        Purpose::Bench if !has(program, &Target::Bench) => {
+            Diagnostic::error("no-probes", None, "the script has no bench probes")
+                .help("they are written bench:name { … }")
+        }
+        _ => return Ok(()),
+    };
+    Err(missing.into())
+}
+
+fn has(program: &ir::Program, target: &Target) -> bool {
+    program.probes.iter().flat_map(|probe| &probe.attach).any(|attach| attach.what == *target)
 }
 
 fn host<'a>(

@@ -31,7 +31,7 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn ring(&mut self, event: EventId) -> Result<inkwell::values::PointerValue<'c>> {
         let rare = self.probe.attach.iter().all(|attach| {
-            matches!(attach.what, Target::Begin | Target::End | Target::Perf { cpus: Cpus::One, .. })
+            attach.what.is_run_by_us() || matches!(attach.what, Target::Perf { cpus: Cpus::One, .. })
         });
         let exit = matches!(self.object.events.get(event.0 as usize).map(|e| &e.kind), Some(EventKind::Exit));
         self.object.ring(self.ll, if rare || exit { Ring::Small } else { Ring::Large })

@@ -5,7 +5,9 @@ use std::io;
 use super::hist::{Histogram, histogram};
 use super::value::{Item, Leaf, Shape, Show, buffer, parts_div, shape};
 use super::writer::Writer;
-use super::{Bytes, Entry, Message, MessageKind, Names, Output, format_to, helper_error, shown};
+use super::{
+    Bytes, Entry, Message, MessageKind, Names, Outcome, Output, Trial, format_to, helper_error, shown,
+};
 use crate::format::Format;
 use crate::image::Map;
 use crate::types::{Agg, Type};
@@ -137,6 +139,32 @@ impl Output for Json {
             format!(", \"line\": {}, \"col\": {}}}\n", position.line, position.start).as_bytes(),
         );
         self.out.commit()
+    }
+
+    fn trial(&mut self, trial: &Trial<'_>) -> io::Result<()> {
+        let name = trial.names.get(trial.index).copied().unwrap_or_default();
+        let kind = match trial.outcome {
+            Outcome::Test { .. } => "test_result",
+            Outcome::Bench { .. } => "benchmark_result",
+        };
+        self.record(kind, |out, _| {
+            out.push(b'{');
+            string(out, name.as_bytes());
+            match trial.outcome {
+                Outcome::Test { took, passed, output } => {
+                    let passed = passed.get(trial.index) == Some(&true);
+                    let head =
+                        format!(": {{\"duration\": {}, \"passed\": {passed}, \"output\": ", took.as_nanos());
+                    out.extend_from_slice(head.as_bytes());
+                    string(out, output);
+                }
+                Outcome::Bench { nanoseconds, runs } => {
+                    let text = format!(": {{\"average\": {nanoseconds}, \"iters\": {runs}");
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            out.extend_from_slice(b"}}");
+        })
     }
 
     fn end(&mut self) -> io::Result<()> {

@@ -12,10 +12,14 @@ mod stack;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trial;
 mod value;
 mod writer;
 
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
+use std::time::Duration;
 
 use crate::diagnostics::{Sources, Span};
 use crate::format::Format;
@@ -75,6 +79,30 @@ pub enum MessageKind<'a> {
     Runtime,
 }
 
+/// What came of one of several `test` or `bench` probes.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<'a> {
+    /// All of their names.
+    pub names: &'a [&'a str],
+    /// Which of them this is.
+    pub index: usize,
+    pub outcome: Outcome<'a>,
+    pub color: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    Test {
+        took: Duration,
+        /// Of this one and those before it.
+        passed: &'a [bool],
+        /// What it printed.
+        output: &'a [u8],
+    },
+    /// On average so many nanoseconds, measured in so many runs.
+    Bench { nanoseconds: u64, runs: u64 },
+}
+
 /// The forms of output: `-f`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
@@ -101,6 +129,34 @@ pub fn to(form: Form, buffering: Buffering, file: Box<dyn io::Write>) -> Box<dyn
     match form {
         Form::Text => Box::new(text::Text::new(writer, Box::new(io::stderr()))),
         Form::Json => Box::new(json::Json::new(writer)),
+    }
+}
+
+/// Text output that is kept.
+pub fn kept() -> (Box<dyn Output>, Kept) {
+    let kept = Kept::default();
+    let writer = writer::Writer::new(Buffering::Line, Box::new(kept.clone()));
+    (Box::new(text::Text::new(writer, Box::new(kept.clone()))), kept)
+}
+
+/// What was written to [`kept`].
+#[derive(Clone, Debug, Default)]
+pub struct Kept(Rc<RefCell<Vec<u8>>>);
+
+impl Kept {
+    pub fn take(&self) -> Vec<u8> {
+        self.0.take()
+    }
+}
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -149,6 +205,8 @@ pub trait Output {
     /// So many events were lost since the last call.
     fn lost_events(&mut self, count: u64) -> io::Result<()>;
     fn message(&mut self, message: &Message<'_>) -> io::Result<()>;
+    /// A `test` probe, or a `bench` probe, has run.
+    fn trial(&mut self, trial: &Trial<'_>) -> io::Result<()>;
     /// Tracing has ended and the maps follow: two blank lines in text, nothing in JSON.
     fn end(&mut self) -> io::Result<()>;
     fn flush(&mut self) -> io::Result<()>;

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use super::hist::histogram;
 use super::value::Show;
 use super::writer::Writer;
-use super::{Bytes, Entry, Message, MessageKind, Names, Output, format_to, helper_error, shown};
+use super::{
+    Bytes, Entry, Message, MessageKind, Names, Output, Trial, format_to, helper_error, shown, trial,
+};
 use crate::diagnostics::{Diagnostic, render};
 use crate::format::Format;
 use crate::image::Map;
@@ -110,6 +112,11 @@ impl Output for Text {
     fn message(&mut self, message: &Message<'_>) -> io::Result<()> {
         let text = message_text(message);
         self.say(&text)
+    }
+
+    fn trial(&mut self, trial: &Trial<'_>) -> io::Result<()> {
+        trial::text(&mut self.out.buffer, trial);
+        self.out.commit()
     }
 
     fn end(&mut self) -> io::Result<()> {

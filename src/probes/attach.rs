@@ -107,7 +107,8 @@ pub struct AttachError {
     pub missing: bool,
 }
 
-/// Attaches a loaded program to one place of its list. Not for `BEGIN` and `END`, which the runtime runs itself.
+/// Attaches a loaded program to one place of its list. Not for those that the runtime runs itself:
+/// [`Target::is_run_by_us`].
 pub fn attach(kernel: &Kernel, program: &ProgramMut<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
     attach_to(kernel, program, &attach.what).map_err(|why| match why {
         Refusal::Os(errno) => refused(kernel, attach, errno),
@@ -135,7 +136,9 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
     // One event on any CPU is enough for a probe: programs hang on the probe, not on the event's CPU.
     let any_cpu = || Some(kernel.online_cpus().first().copied().unwrap_or(0));
     match what {
-        Target::Begin | Target::End => Ok(Attachment::default()),
+        Target::Begin | Target::End | Target::Signal | Target::Test | Target::Bench => {
+            Ok(Attachment::default())
+        }
         Target::Tracepoint { category, event, name_id } => {
             let id = kernel
                 .tracefs()

@@ -170,6 +170,9 @@ pub trait Provider: Sync {
 pub static PROVIDERS: &[&dyn Provider] = &[
     &special::Special::BEGIN,
     &special::Special::END,
+    &special::Special::SIGNAL,
+    &special::Special::TEST,
+    &special::Special::BENCH,
     &timer::Timer::INTERVAL,
     &timer::Timer::PROFILE,
     &perf::Counter::SOFTWARE,
@@ -223,8 +226,7 @@ pub fn resolve(
 }
 
 /// Documented kinds of attach points that no provider here makes, with their short names.
-const NOT_YET: [&[&str]; 5] =
-    [&["watchpoint", "w", "asyncwatchpoint", "aw"], &["iter", "it"], &["self"], &["test"], &["bench"]];
+const NOT_YET: [&[&str]; 2] = [&["watchpoint", "w", "asyncwatchpoint", "aw"], &["iter", "it"]];
 
 fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
     let name = point.parts.first().map_or("", |part| part.text.as_str());

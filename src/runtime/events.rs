@@ -28,6 +28,8 @@ pub struct Actions<'a> {
     lookups: Lookups,
     /// The code of `exit()`, once it was called.
     pub exit: Option<u8>,
+    /// How many error messages there were.
+    pub errors: u64,
     /// We were told to stop: commands are not run any more, only counted.
     pub hurry: bool,
     pub commands_not_run: u64,
@@ -130,6 +132,7 @@ impl<'a> Actions<'a> {
             symbols: Symbols::new(job.config),
             lookups: Lookups::default(),
             exit: None,
+            errors: 0,
             hurry: false,
             commands_not_run: 0,
             took_long: false,
@@ -368,6 +371,7 @@ impl<'a> Actions<'a> {
 
     fn message(&mut self, kind: MessageKind<'_>, text: &[u8], span: Span) -> io::Result<()> {
         let text = &String::from_utf8_lossy(text);
+        self.errors += u64::from(kind == MessageKind::Error);
         self.output.message(&Message { kind, text, span, sources: self.job.sources })
     }
 

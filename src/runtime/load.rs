@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use libbpf_rs::{Object, ObjectBuilder, OpenMapMut, PrintLevel};
 use object::{Object as _, ObjectSymbol as _};
@@ -259,13 +260,27 @@ fn name(level: PrintLevel) -> &'static str {
 }
 
 /// Runs a program in the kernel once, now: `BEGIN` and `END`.
-pub fn run_once(object: &Object, name: &str) -> io::Result<()> {
-    let program = object
-        .progs_mut()
-        .find(|program| program.name() == name)
-        .ok_or_else(|| io::Error::other(format!("the object has no program {name}")))?;
-    program.test_run(libbpf_rs::ProgramInput::default()).map_err(io::Error::other)?;
-    Ok(())
+pub fn run_once(object: &Object, name: &str) -> io::Result<u32> {
+    let done = find(object, name)?.test_run(libbpf_rs::ProgramInput::default()).map_err(io::Error::other)?;
+    Ok(done.return_value)
+}
+
+/// Runs a program for packets so many times; what it returned last, and how long it took on average.
+pub fn run_many(object: &Object, name: &str, times: u32) -> io::Result<(u32, Duration)> {
+    // As long as an Ethernet header: shorter packets are refused.
+    let packet = [0; 14];
+    let input = libbpf_rs::ProgramInput {
+        data_in: Some(&packet),
+        repeat: times,
+        ..libbpf_rs::ProgramInput::default()
+    };
+    let done = find(object, name)?.test_run(input).map_err(io::Error::other)?;
+    Ok((done.return_value, done.duration))
+}
+
+fn find<'o>(object: &'o Object, name: &str) -> io::Result<libbpf_rs::ProgramMut<'o>> {
+    let program = object.progs_mut().find(|program| program.name() == name);
+    program.ok_or_else(|| io::Error::other(format!("the object has no program {name}")))
 }
 
 #[cfg(test)]

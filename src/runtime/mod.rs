@@ -3,6 +3,7 @@
 //! Nothing here knows how the image came about: a compiled script from a file runs the same.
 
 pub mod child;
+mod epoll;
 mod events;
 mod load;
 mod losses;
@@ -14,6 +15,7 @@ mod signals;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod trials;
 mod verifier;
 
 use std::io::Write;
@@ -21,12 +23,36 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::diagnostics::{Diagnostic, Sources};
-use crate::image::Image;
+use crate::image::{Image, Target};
 use crate::kernel::Kernel;
 use crate::output::{Buffering, Form};
 
 pub use child::{Child, Process};
 pub use session::run;
+
+/// Which probes are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// All but those for tests and benchmarks.
+    #[default]
+    Trace,
+    /// `test` probes, one after the other.
+    Test,
+    /// `bench` probes.
+    Bench,
+}
+
+impl Purpose {
+    /// Whether what goes there is loaded.
+    pub fn wants(self, target: &Target) -> bool {
+        match target {
+            Target::Begin | Target::End => true,
+            Target::Test => self == Purpose::Test,
+            Target::Bench => self == Purpose::Bench,
+            _ => self == Purpose::Trace,
+        }
+    }
+}
 
 /// How to run a program.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +68,7 @@ pub struct Options {
     pub verbose: bool,
     /// Attach, then leave.
     pub dry_run: bool,
+    pub purpose: Purpose,
     pub warnings: bool,
     /// Print a line on stdout once all probes are attached, for test engines
     /// (`__BPFTRACE_NOTIFY_PROBES_ATTACHED`).
@@ -64,6 +91,8 @@ pub struct Job<'a> {
     pub target: Option<&'a Process>,
     /// The id of the command of `-c`.
     pub child: Option<u32>,
+    /// Whether results of tests are colored.
+    pub color: bool,
     /// Shows a message to the user.
     pub report: &'a dyn Fn(&Diagnostic),
 }

@@ -3,15 +3,16 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use super::epoll::{Epoll, Event};
 use super::events::Actions;
 use super::load::{BUG, Loaded, load, run_once};
 use super::losses::Losses;
 use super::ring::{Drained, Ring};
 use super::signals::Signals;
-use super::{Child, Job, tell};
+use super::{Child, Job, Purpose, tell};
 use crate::config::Missing;
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Program, Target};
@@ -53,7 +54,7 @@ pub fn run(job: &Job<'_>, child: Option<&mut Child>) -> Result<u8, Diagnostic> {
 }
 
 /// Why a run ends before its end.
-enum Stop {
+pub(super) enum Stop {
     Problem(Box<Diagnostic>),
     Write(io::Error),
 }
@@ -87,11 +88,11 @@ fn open_output(job: &Job<'_>) -> Result<Box<dyn Output>, Diagnostic> {
     Ok(output::to(options.form, options.buffering, Box::new(file)))
 }
 
-struct Session<'a> {
-    job: &'a Job<'a>,
-    loaded: &'a Loaded,
+pub(super) struct Session<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) loaded: &'a Loaded,
     signals: &'a Signals,
-    actions: Actions<'a>,
+    pub(super) actions: Actions<'a>,
     ring: Option<Ring>,
     losses: Losses,
     /// Whether user addresses have to be named, maybe after their process has ended.
@@ -128,6 +129,11 @@ impl<'a> Session<'a> {
 
     fn run(&mut self, mut child: Option<&mut Child>) -> Result<(), Stop> {
         self.run_all(&Target::Begin)?;
+        if self.job.options.purpose != Purpose::Trace {
+            self.drain_to_the_end()?;
+            self.try_all()?;
+            return self.end();
+        }
         let mut stopped = false;
         let attached = self.attach_all(&mut stopped)?;
         if self.job.options.dry_run {
@@ -143,11 +149,17 @@ impl<'a> Session<'a> {
             }
         }
         // With nothing attached, nothing is ever going to happen.
-        if !stopped && !attached.places.is_empty() {
+        let listens = self.programs_at(&Target::Signal).next().is_some();
+        if !stopped && (listens || !attached.places.is_empty()) {
             self.poll(child.map(|child| &*child))?;
         }
         self.losses.of_kprobes(attached.places.missed());
         drop(attached);
+        self.end()
+    }
+
+    /// What comes after everything was detached.
+    fn end(&mut self) -> Result<(), Stop> {
         self.drain_to_the_end()?;
         self.run_all(&Target::End)?;
         // What `END` prints is printed even if it was `exit()` that brought us here.
@@ -169,7 +181,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Runs the programs for the start or for the end.
+    /// Runs the programs for the start, for the end or for a signal.
     fn run_all(&self, when: &Target) -> Result<(), Diagnostic> {
         for program in self.programs_at(when) {
             run_once(&self.loaded.object, &program.name).map_err(|e| {
@@ -179,7 +191,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn programs_at(&self, when: &Target) -> impl Iterator<Item = &'a Program> {
+    pub(super) fn programs_at(&self, when: &Target) -> impl Iterator<Item = &'a Program> {
         let programs = &self.job.image.manifest.programs;
         programs.iter().filter(move |p| p.attach.iter().any(|a| a.what == *when))
     }
@@ -189,7 +201,7 @@ impl<'a> Session<'a> {
         let places: Vec<(&Program, &Attach)> = programs
             .iter()
             .flat_map(|p| p.attach.iter().map(move |a| (p, a)))
-            .filter(|(_, a)| !matches!(a.what, Target::Begin | Target::End))
+            .filter(|(_, a)| !a.what.is_run_by_us())
             .collect();
         // The kernel runs the programs of one place in the order in which they were attached, or, at functions, in
         // the opposite one. So that they run as they are written, the latter are attached last to first.
@@ -257,8 +269,9 @@ impl<'a> Session<'a> {
 
     fn announce(&mut self, attached: &Attached) -> io::Result<()> {
         if !self.job.options.quiet {
-            let special = self.programs_at(&Target::Begin).count() + self.programs_at(&Target::End).count();
-            self.actions.output.attached(attached.count + special)?;
+            let ours = self.job.image.manifest.programs.iter().flat_map(|p| &p.attach);
+            let ours = ours.filter(|a| a.what.is_run_by_us()).count();
+            self.actions.output.attached(attached.count + ours)?;
         }
         if self.job.options.notify_attached {
             self.actions.output.flush()?;
@@ -273,6 +286,7 @@ impl<'a> Session<'a> {
     fn poll(&mut self, child: Option<&Child>) -> Result<(), Stop> {
         let epoll = Epoll::new()?;
         epoll.add(self.signals.as_fd(), Event::Signal)?;
+        epoll.add(self.signals.user(), Event::User)?;
         if let Some((fd, _)) = &self.loaded.ring {
             epoll.add(fd.as_fd(), Event::Records)?;
         }
@@ -289,6 +303,9 @@ impl<'a> Session<'a> {
             if events.has(Event::Signal) && self.signals.stop() {
                 self.actions.hurry = true;
                 return Ok(());
+            }
+            if events.has(Event::User) && self.signals.asked() {
+                self.run_all(&Target::Signal)?;
             }
             if events.has(Event::Closed) {
                 return Err(Stop::Write(io::ErrorKind::BrokenPipe.into()));
@@ -340,7 +357,7 @@ impl<'a> Session<'a> {
     }
 
     /// Handles all records that there are, also those that programs are just writing.
-    fn drain_to_the_end(&mut self) -> Result<(), Stop> {
+    pub(super) fn drain_to_the_end(&mut self) -> Result<(), Stop> {
         let deadline = Instant::now() + LAST_WRITES;
         loop {
             self.actions.hurry |= self.signals.stop();
@@ -380,6 +397,9 @@ fn runs_last_attached_first(what: &Target) -> bool {
     match what {
         Target::Begin
         | Target::End
+        | Target::Signal
+        | Target::Test
+        | Target::Bench
         | Target::Kprobe { ret: false, .. }
         | Target::KprobeMulti { ret: false, .. }
         | Target::Fentry { .. }
@@ -404,94 +424,10 @@ fn names_user_addresses(ty: &Type) -> bool {
     }
 }
 
-/// What we wait for.
-#[derive(Clone, Copy)]
-#[repr(u64)]
-enum Event {
-    Records = 1,
-    Signal = 2,
-    /// A process that we follow has ended.
-    Ended = 4,
-    /// Nobody reads our output any more.
-    Closed = 8,
-}
-
-/// Several of [`Event`].
-#[derive(Clone, Copy)]
-struct Events(u64);
-
-impl Events {
-    fn has(self, event: Event) -> bool {
-        self.0 & event as u64 != 0
-    }
-}
-
-struct Epoll(OwnedFd);
-
-impl Epoll {
-    fn new() -> io::Result<Epoll> {
-        // SAFETY: takes a number; the new descriptor is ours.
-        match unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) } {
-            -1 => Err(io::Error::last_os_error()),
-            // SAFETY: as above.
-            fd => Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) })),
-        }
-    }
-
-    fn add(&self, fd: BorrowedFd<'_>, event: Event) -> io::Result<()> {
-        self.control(fd, libc::EPOLLIN, event)
-    }
-
-    /// Waits for the other end to go away. Files that have none cannot be waited for, and need not.
-    fn add_closing(&self, fd: BorrowedFd<'_>) {
-        let _ = self.control(fd, 0, Event::Closed);
-    }
-
-    fn control(&self, fd: BorrowedFd<'_>, events: libc::c_int, event: Event) -> io::Result<()> {
-        let mut wanted = libc::epoll_event { events: events.cast_unsigned(), u64: event as u64 };
-        // SAFETY: both descriptors are open, and the struct is ours.
-        let done =
-            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut wanted) };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-
-    fn wait(&self, timeout: Duration) -> io::Result<Events> {
-        let mut ready = [libc::epoll_event { events: 0, u64: 0 }; 8];
-        // Rounded up, so that it does not wake just before the time.
-        let timeout = libc::c_int::try_from(timeout.as_millis() + 1).unwrap_or(libc::c_int::MAX);
-        // SAFETY: room for as many events as said.
-        let count = unsafe {
-            libc::epoll_wait(self.0.as_raw_fd(), ready.as_mut_ptr(), ready.len() as libc::c_int, timeout)
-        };
-        if count < 0 {
-            let e = io::Error::last_os_error();
-            return if e.kind() == io::ErrorKind::Interrupted { Ok(Events(0)) } else { Err(e) };
-        }
-        Ok(Events(ready.iter().take(count.unsigned_abs() as usize).fold(0, |all, event| all | event.u64)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::{StackFormat, StackMode};
-
-    #[test]
-    fn waiting_tells_who_woke_us() {
-        let epoll = Epoll::new().unwrap();
-        let (reader, writer) = io::pipe().unwrap();
-        epoll.add(reader.as_fd(), Event::Records).unwrap();
-        epoll.add_closing(writer.as_fd());
-        let file = File::open("/proc/self/exe").unwrap();
-        epoll.add_closing(file.as_fd());
-        let none = epoll.wait(Duration::ZERO).unwrap();
-        assert!(!none.has(Event::Records) && !none.has(Event::Closed));
-        (&writer).write_all(b"x").unwrap();
-        let one = epoll.wait(Duration::from_secs(5)).unwrap();
-        assert!(one.has(Event::Records) && !one.has(Event::Closed));
-        drop(reader);
-        assert!(epoll.wait(Duration::from_secs(5)).unwrap().has(Event::Closed));
-    }
 
     #[test]
     fn user_addresses_are_found_inside_others() {

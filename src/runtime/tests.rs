@@ -57,6 +57,7 @@ fn refusal(image: &Image, config: &Config, verbose: bool) -> Option<Diagnostic> 
         sources: &Sources::single("script.bt", SCRIPT),
         target: None,
         child: None,
+        color: false,
         report: &|_| {},
     };
     Some(load(&job).err().expect("it is refused"))
