@@ -195,14 +195,13 @@ impl Session {
             }
         };
         let wanted = options.stages.codegen || options.stages.codegen_opt || options.emit_llvm.is_some();
-        let source = self.sources.get(FileId::default());
         let image = codegen::compile(
             program,
             codegen::Options {
                 config,
                 has: &|feature| kernel.has(feature),
                 cpus: kernel.possible_cpus(),
-                source: source.map_or(("", ""), |s| (&s.name, &s.text)),
+                sources: &self.sources,
                 report_helper_errors: options.report_helper_errors,
                 verify: options.verify_llvm_ir || cfg!(debug_assertions),
                 dump: if wanted { Some(&mut dump) } else { None },

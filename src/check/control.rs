@@ -19,6 +19,7 @@ impl Checker<'_, '_> {
         self.scoped(|this| {
             let mut out = vec![];
             this.statements(&block.statements, &mut out);
+            this.reachable(&block.statements, block.value.as_deref());
             if let Some(value) = &block.value
                 && this.discarded(value, &mut out) == Err(Stop::Unresolved)
             {
@@ -28,15 +29,28 @@ impl Checker<'_, '_> {
         })
     }
 
+    /// Warns of a value that the last statement before it keeps from being reached.
+    pub fn reachable(&mut self, statements: &[ast::Stmt], value: Option<&ast::Expr>) {
+        if let (Some(last), Some(value)) = (statements.last(), value)
+            && leaves(&last.kind)
+        {
+            self.unreachable(value.span, last.span);
+        }
+    }
+
+    fn unreachable(&mut self, span: Span, by: Span) {
+        self.report(
+            Diagnostic::warning("unreachable-code", span, "Unreachable statement")
+                .label(by, "the block is left here"),
+        );
+    }
+
     /// Statements in the scope at hand. One that is wrong does not keep the rest from being checked.
     pub fn statements(&mut self, statements: &[ast::Stmt], out: &mut Vec<ir::Stmt>) {
         let mut left: Option<Span> = None;
         for stmt in statements {
             if let Some(by) = left.take() {
-                self.report(
-                    Diagnostic::warning("unreachable-code", stmt.span, "Unreachable statement")
-                        .label(by, "the block is left here"),
-                );
+                self.unreachable(stmt.span, by);
             }
             // What went wrong has been reported, or will be understood in a later pass.
             if self.statement(stmt, out) == Err(Stop::Unresolved) {
@@ -429,8 +443,18 @@ fn leaves(stmt: &ast::StmtKind) -> bool {
     match stmt {
         ast::StmtKind::Return(_) | ast::StmtKind::Break | ast::StmtKind::Continue => true,
         ast::StmtKind::Expr(e) => matches!(&e.kind, ExprKind::Call { name, .. } if name == "exit"),
+        ast::StmtKind::Block(block) => block_leaves(block),
+        ast::StmtKind::If { then, otherwise: Some(otherwise), .. } => {
+            block_leaves(then) && block_leaves(otherwise)
+        }
         _ => false,
     }
+}
+
+fn block_leaves(block: &ast::Block) -> bool {
+    let value = block.value.as_ref();
+    block.statements.iter().any(|stmt| leaves(&stmt.kind))
+        || value.is_some_and(|e| matches!(&e.kind, ExprKind::Call { name, .. } if name == "exit"))
 }
 
 /// Keeps what an expression does, and drops what it yields.

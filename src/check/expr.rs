@@ -222,6 +222,7 @@ impl Checker<'_, '_> {
         self.scoped(|this| {
             let mut body = vec![];
             this.statements(&block.statements, &mut body);
+            this.reachable(&block.statements, block.value.as_deref());
             let Some(value) = &block.value else {
                 return Ok(Value::new(build::void(body, span)));
             };

@@ -171,6 +171,12 @@ impl Checker<'_, '_> {
             (Type::Tuple(_) | Type::Record(_), Type::Tuple(_) | Type::Record(_)) => {
                 self.compare_parts(left, right, negate, span)
             }
+            (Type::Buf(a), Type::Buf(b)) if a != b => {
+                let common = Type::Buf(a.max(b));
+                let resize = |value: Value| Box::new(super::convert::resize(value.expr, common.clone()));
+                let kind = ExprKind::BytesEqual { left: resize(left), right: resize(right), negate };
+                Ok(Value::new(build::expr(kind, Type::Bool, span)))
+            }
             (a, b)
                 if a == b
                     && matches!(

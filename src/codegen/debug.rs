@@ -11,7 +11,7 @@ use inkwell::values::GlobalValue;
 
 use super::Error;
 use super::llvm::Result;
-use crate::diagnostics::{FileId, Span};
+use crate::diagnostics::{FileId, Sources, Span};
 
 /// DWARF's base type encodings.
 const ATE_SIGNED: u32 = 5;
@@ -38,12 +38,21 @@ pub(super) struct Debug<'c> {
     builder: DebugInfoBuilder<'c>,
     unit: DICompileUnit<'c>,
     file: DIFile<'c>,
-    /// Where the lines of the script begin.
-    lines: Vec<u32>,
+    /// By [`FileId`].
+    texts: Vec<Text<'c>>,
+}
+
+/// What a place's file is.
+enum Text<'c> {
+    /// The script, or what it imports, and where its lines begin.
+    File { file: DIFile<'c>, lines: Vec<u32> },
+    /// A macro's body, whose code belongs to the call.
+    Expansion { call: Span },
 }
 
 impl<'c> Debug<'c> {
-    pub(super) fn new(context: &'c Context, module: &Module<'c>, (name, text): (&str, &str)) -> Debug<'c> {
+    pub(super) fn new(context: &'c Context, module: &Module<'c>, sources: &Sources) -> Debug<'c> {
+        let name = sources.get(FileId::default()).map_or("", |script| &script.name);
         let i32 = context.i32_type();
         let version = i32.const_int(u64::from(debug_metadata_version()), false);
         module.add_basic_value_flag("Debug Info Version", FlagBehavior::Warning, version);
@@ -65,22 +74,48 @@ impl<'c> Debug<'c> {
             "",
             "",
         );
-        let starts = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
-        Debug { builder, file: unit.get_file(), unit, lines: std::iter::once(0).chain(starts).collect() }
+        let script = unit.get_file();
+        let text = |id| match (sources.expansion(id), sources.get(id)) {
+            (Some(expansion), _) => Text::Expansion { call: expansion.call },
+            (None, source) => {
+                let text = source.map_or("", |source| &source.text);
+                let next = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
+                let file = match source {
+                    Some(import) if id != FileId::default() => builder.create_file(&import.name, ""),
+                    _ => script,
+                };
+                Text::File { file, lines: std::iter::once(0).chain(next).collect() }
+            }
+        };
+        let texts = sources.ids().map(text).collect();
+        Debug { builder, file: script, unit, texts }
     }
 
     pub(super) fn finish(&self) {
         self.builder.finalize();
     }
 
-    /// Line and column of a span's start, from 1. Other files than the script count as its first line.
-    pub(super) fn position(&self, span: Span) -> (u32, u32) {
-        if span.file != FileId::default() {
-            return (1, 1);
+    /// File, line and column of a span's start, the latter from 1. Code of a macro is at the outermost call.
+    fn place(&self, span: Span) -> (DIFile<'c>, u32, u32) {
+        let mut span = span;
+        loop {
+            match self.texts.get(span.file.0 as usize) {
+                // A call is in a text that came before.
+                Some(Text::Expansion { call }) if call.file < span.file => span = *call,
+                Some(Text::File { file, lines }) => {
+                    let line = lines.partition_point(|start| *start <= span.start).max(1);
+                    let start = lines.get(line - 1).copied().unwrap_or(0);
+                    let column = span.start - start.min(span.start) + 1;
+                    return (*file, u32::try_from(line).unwrap_or(u32::MAX), column);
+                }
+                _ => return (self.file, 1, 1),
+            }
         }
-        let line = self.lines.partition_point(|start| *start <= span.start).max(1);
-        let start = self.lines.get(line - 1).copied().unwrap_or(0);
-        (u32::try_from(line).unwrap_or(u32::MAX), span.start - start.min(span.start) + 1)
+    }
+
+    /// The line of a span's start, from 1.
+    pub(super) fn line(&self, span: Span) -> u32 {
+        self.place(span).1
     }
 
     pub(super) fn location(
@@ -89,8 +124,14 @@ impl<'c> Debug<'c> {
         span: Span,
         function: DISubprogram<'c>,
     ) -> DILocation<'c> {
-        let (line, column) = self.position(span);
-        self.builder.create_debug_location(context, line, column, function.as_debug_info_scope(), None)
+        let (file, line, column) = self.place(span);
+        let scope = function.as_debug_info_scope();
+        let scope = if file == self.file {
+            scope
+        } else {
+            self.builder.create_lexical_block(scope, file, line, column).as_debug_info_scope()
+        };
+        self.builder.create_debug_location(context, line, column, scope, None)
     }
 
     fn basic(&self, name: &str, bits: u64, encoding: u32) -> Result<DIType<'c>> {

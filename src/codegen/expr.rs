@@ -37,7 +37,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::MapGet { map, key } => self.map_get_scalar(expr, *map, key.as_deref()),
             ExprKind::MapHas { map, key } => self.map_has(*map, key),
             ExprKind::MapFind { map, key, var } => self.map_find(*map, key, *var),
-            ExprKind::MapDelete { map, key } => self.map_delete(*map, key.as_deref()),
+            ExprKind::MapDelete { map, key } => self.map_delete(*map, key.as_deref(), false),
             ExprKind::MapLen(map) => self.map_len(*map),
             ExprKind::MapAdd { map, key, delta, old } => {
                 let value = self.map_add(*map, key.as_deref(), delta, Some(*old))?;
@@ -138,6 +138,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     /// Evaluates an expression for its effects.
     pub(super) fn discard(&mut self, expr: &'g Expr) -> Result<()> {
         match &expr.kind {
+            ExprKind::MapDelete { map, key } => self.map_delete(*map, key.as_deref(), true).map(drop),
             // Without its value an atomic addition needs nothing newer than 5.10.
             ExprKind::MapAdd { map, key, delta, .. } => {
                 self.map_add(*map, key.as_deref(), delta, None)?;

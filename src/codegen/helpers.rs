@@ -29,6 +29,7 @@ pub(super) const USER_STACK: u64 = 1 << 8;
 pub(super) fn name(number: u32) -> String {
     match number {
         id::MAP_UPDATE => "map_update_elem".into(),
+        id::MAP_LOOKUP => "map_lookup_elem".into(),
         id::MAP_DELETE => "map_delete_elem".into(),
         id::GET_STACK => "get_stack".into(),
         id::PROBE_READ_USER => "probe_read_user".into(),

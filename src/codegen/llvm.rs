@@ -25,6 +25,7 @@ use inkwell::{AddressSpace, AtomicOrdering, AtomicRMWBinOp, IntPredicate, Optimi
 
 use super::Error;
 use super::debug::{Debug, Param};
+use crate::diagnostics::Sources;
 use crate::types::Int;
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
@@ -117,11 +118,11 @@ pub(super) struct Llvm<'c> {
 pub(super) type Arg<'c> = BasicMetadataValueEnum<'c>;
 
 impl<'c> Llvm<'c> {
-    pub(super) fn new(context: &'c Context, machine: &TargetMachine, source: (&str, &str)) -> Llvm<'c> {
+    pub(super) fn new(context: &'c Context, machine: &TargetMachine, sources: &Sources) -> Llvm<'c> {
         let module = context.create_module("bpftrace");
         module.set_triple(&machine.get_triple());
         module.set_data_layout(&machine.get_target_data().get_data_layout());
-        let debug = Debug::new(context, &module, source);
+        let debug = Debug::new(context, &module, sources);
         Llvm {
             context,
             module,

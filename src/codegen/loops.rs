@@ -74,7 +74,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     ) -> Result<PointerValue<'c>> {
         let ll = self.ll;
         let function = self.aside(|g| {
-            let (line, _) = ll.debug.position(span);
+            let line = ll.debug.line(span);
             let name = format!("{}_loop", g.probe.name);
             let function = ll.add_function(&name, None, params, line)?;
             let entry = ll.context.append_basic_block(function, "entry");

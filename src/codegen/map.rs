@@ -110,6 +110,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     ) -> Result<IntValue<'c>> {
         let ty = &self.script_map(map)?.value;
         let value = self.scoped(|g| {
+            let has_key = key.is_some();
             let key = g.key(map, key)?;
             g.locate(expr.span);
             if let Type::Agg(agg) = ty {
@@ -117,7 +118,14 @@ impl<'g, 'c> Gen<'g, 'c> {
             }
             let found = g.lookup(map, key)?;
             let missing = g.ll.is_null(found)?;
-            g.choose(missing, |g| Ok(g.ll.imm(0)), |g| g.ll.load(found, g.int(ty)?, 8))
+            g.choose(
+                missing,
+                |g| {
+                    g.report_missing(has_key)?;
+                    Ok(g.ll.imm(0))
+                },
+                |g| g.ll.load(found, g.int(ty)?, 8),
+            )
         })?;
         self.as_type(value, &expr.ty)
     }
@@ -134,15 +142,19 @@ impl<'g, 'c> Gen<'g, 'c> {
     ) -> Result<()> {
         let ty = &self.script_map(map)?.value;
         self.scoped(|g| {
+            let has_key = key.is_some();
             let key = g.key(map, key)?;
             g.locate(expr.span);
             let found = g.lookup(map, key)?;
             let missing = g.ll.is_null(found)?;
             g.either(
                 missing,
-                |g| match ty {
-                    Type::Str(_) if padding == Padding::Undefined && !to.on_stack => g.zero(to, 1),
-                    _ => g.zero(to, size),
+                |g| {
+                    g.report_missing(has_key)?;
+                    match ty {
+                        Type::Str(_) if padding == Padding::Undefined && !to.on_stack => g.zero(to, 1),
+                        _ => g.zero(to, size),
+                    }
                 },
                 |g| {
                     let from = Mem { ptr: found, align: 8, on_stack: false };
@@ -150,6 +162,14 @@ impl<'g, 'c> Gen<'g, 'c> {
                 },
             )
         })
+    }
+
+    /// With `-k`, tells the user that a key that is read is not there.
+    fn report_missing(&mut self, has_key: bool) -> Result<()> {
+        if !self.settings.report_helper_errors || !has_key {
+            return Ok(());
+        }
+        self.report_helper(id::MAP_LOOKUP, self.ll.imm(0))
     }
 
     pub(super) fn map_has(&mut self, map: MapId, key: &'g Expr) -> Result<IntValue<'c>> {
@@ -183,7 +203,13 @@ impl<'g, 'c> Gen<'g, 'c> {
         })
     }
 
-    pub(super) fn map_delete(&mut self, map: MapId, key: Option<&'g Expr>) -> Result<IntValue<'c>> {
+    /// With `-k`, a key that is not there is reported if nobody looks at the result.
+    pub(super) fn map_delete(
+        &mut self,
+        map: MapId,
+        key: Option<&'g Expr>,
+        discarded: bool,
+    ) -> Result<IntValue<'c>> {
         self.scoped(|g| {
             let pointer = g.object.map(map)?;
             let per_cpu = g.script_map(map)?.kind.per_cpu();
@@ -191,6 +217,9 @@ impl<'g, 'c> Gen<'g, 'c> {
             let key = g.key(map, key)?;
             if has_key {
                 let result = g.ll.helper(id::MAP_DELETE, &[pointer.pointer.into(), key.into()])?;
+                if discarded {
+                    g.check_helper(id::MAP_DELETE, result)?;
+                }
                 return g.ll.flag(g.ll.compare(IntPredicate::EQ, result, g.ll.imm(0))?);
             }
             let clear = |g: &mut Self, found| {

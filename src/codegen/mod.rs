@@ -30,6 +30,7 @@ use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::FileType;
 
 use crate::config::Config;
+use crate::diagnostics::Sources;
 use crate::image::{self, Image, MapId};
 use crate::ir;
 use crate::kernel::Feature;
@@ -41,7 +42,7 @@ pub struct Options<'a> {
     /// Possible CPUs, for the size of scratch memory.
     pub cpus: u32,
     /// Source name and text, for the line information in the object.
-    pub source: (&'a str, &'a str),
+    pub sources: &'a Sources,
     /// `-k`: report failed reads.
     pub report_helper_errors: bool,
     /// Run LLVM's verifier on what was generated (`--verify-llvm-ir`; always in debug builds).
@@ -115,7 +116,7 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
             .collect(),
     };
     let machine = llvm::machine()?;
-    let ll = llvm::Llvm::new(context, &machine, options.source);
+    let ll = llvm::Llvm::new(context, &machine, options.sources);
     let mut object = object::Object::new(&ll, program, &settings)?;
     let mut programs = vec![];
     for probe in &program.probes {

@@ -66,7 +66,7 @@ pub(super) fn generate<'c>(
 ) -> Result<String> {
     // LLVM would take a function and a section of one name for the same symbol.
     let name = if probe.name == probe.section { format!("{}_", probe.name) } else { probe.name.clone() };
-    let (line, _) = ll.debug.position(probe.span);
+    let line = ll.debug.line(probe.span);
     let function = ll.add_function(&name, Some(&probe.section), &[Param::pointer("ctx")], line)?;
     let entry = ll.context.append_basic_block(function, "entry");
     let setup = ll.context.append_basic_block(function, "setup");

@@ -96,6 +96,11 @@ impl Sources {
         id
     }
 
+    /// All texts, those of macros too.
+    pub fn ids(&self) -> impl Iterator<Item = FileId> + use<> {
+        (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(FileId)
+    }
+
     /// The text of a file; a macro's is the one that it is written in.
     pub fn get(&self, id: FileId) -> Option<&Source> {
         match self.entries.get(usize::try_from(id.0).ok()?)? {

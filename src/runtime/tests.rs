@@ -34,7 +34,7 @@ fn compile(config: &Config, body: Vec<ir::Stmt>, maps: Vec<crate::image::Map>) -
         config,
         has: &|_| true,
         cpus: 1,
-        source: ("script.bt", SCRIPT),
+        sources: &crate::diagnostics::Sources::single("script.bt", SCRIPT),
         report_helper_errors: false,
         verify: true,
         dump: None,

@@ -98,8 +98,8 @@ struct Rejection<'l> {
     log: &'l str,
     /// The verifier's last word.
     reason: Option<&'l str>,
-    /// The last line of source that it looked at: its text and, from 6.10 on, its number.
-    source: Option<(&'l str, Option<usize>)>,
+    /// The last line of source that it looked at: its text and, from 6.10 on, its file's last name and its number.
+    source: Option<(&'l str, Option<(&'l str, usize)>)>,
 }
 
 impl<'l> Rejection<'l> {
@@ -114,28 +114,38 @@ impl<'l> Rejection<'l> {
         let source = lines().find_map(|line| line.strip_prefix("; ")).map(|line| {
             // `text @ file:line`
             match line.rsplit_once(" @ ") {
-                Some((text, place)) => (text, place.rsplit(':').next().and_then(|n| n.parse().ok())),
+                Some((text, place)) => {
+                    let place = place.rsplit_once(':').and_then(|(file, n)| Some((file, n.parse().ok()?)));
+                    (text, place)
+                }
                 None => (line, None),
             }
         });
         Some(Rejection { program, log: text, reason, source })
     }
 
-    /// The line of the script, without the blanks around it.
+    /// The line of the script or of what it imports, without the blanks around it.
     fn line(&self, sources: &Sources) -> Option<Span> {
-        let (text, number) = self.source?;
-        let file = FileId::default();
-        let source = &sources.get(file)?.text;
-        let mut start = 0;
-        for (n, line) in source.split_inclusive('\n').enumerate() {
-            let bare = line.trim();
-            if number == Some(n + 1) || (number.is_none() && bare == text.trim() && !bare.is_empty()) {
-                let from = start + line.len() - line.trim_start().len();
-                return Some(Span::new(file, from, from + bare.len()));
+        let (text, place) = self.source?;
+        let (text, number) = (text.trim(), place.map(|(_, number)| number));
+        let files = sources.ids().filter(|id| sources.expansion(*id).is_none());
+        let named = |id: FileId| {
+            let name = sources.get(id).and_then(|source| source.name.rsplit('/').next());
+            place.is_none_or(|(file, _)| name == Some(file))
+        };
+        files.filter(|id| named(*id)).find_map(|file| {
+            let source = &sources.get(file)?.text;
+            let mut start = 0;
+            for (n, line) in source.split_inclusive('\n').enumerate() {
+                let bare = line.trim();
+                if number.map_or(!bare.is_empty() && bare == text, |number| number == n + 1) {
+                    let from = start + line.len() - line.trim_start().len();
+                    return Some(Span::new(file, from, from + bare.len()));
+                }
+                start += line.len();
             }
-            start += line.len();
-        }
-        None
+            None
+        })
     }
 }
 
@@ -183,9 +193,18 @@ libbpf: prog 'kprobe_1': failed to load: -EACCES
         let rejection = Rejection::find(LOG).unwrap();
         assert_eq!(rejection.program, "kprobe_1");
         assert_eq!(rejection.reason, Some("R1 invalid mem access 'scalar'"));
-        assert_eq!(rejection.source, Some(("@x[pid] = *arg0;", Some(2))));
+        assert_eq!(rejection.source, Some(("@x[pid] = *arg0;", Some(("stdin", 2)))));
         let sources = Sources::single("stdin", "kprobe:f {\n  @x[pid] = *arg0; }\n");
         assert_eq!(sources.text(rejection.line(&sources).unwrap()), "@x[pid] = *arg0; }");
+    }
+
+    #[test]
+    fn a_line_of_an_import_is_found() {
+        let log = LOG.replace("stdin:2", "helpers.bt:1");
+        let mut sources = Sources::single("stdin", "kprobe:f {\n  read(arg0); }\n");
+        sources.add("lib/helpers.bt", "macro read(x) { @x[pid] = *x; }\n");
+        let line = Rejection::find(&log).unwrap().line(&sources).unwrap();
+        assert_eq!(sources.text(line), "macro read(x) { @x[pid] = *x; }");
     }
 
     #[test]

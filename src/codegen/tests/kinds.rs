@@ -1,7 +1,8 @@
 //! Programs of every kind: that the kernel takes them, and what differs between them.
 
 use super::build::*;
-use super::run::{Has, Loaded, image, image_with, kernel_has, load, load_image};
+use super::run::{Has, Loaded, image, image_with, kernel_has, load, load_image, text_of};
+use crate::diagnostics::{FileId, Sources, Span};
 use crate::image::{self, Counter, EventKind, MapKind, SCRATCH, Target};
 use crate::ir::{Context, Expr, ExprKind, Stmt, StmtKind, VarId};
 use crate::kernel::Feature;
@@ -239,4 +240,24 @@ fn the_object_has_its_maps_and_its_license() {
         assert!(symbols.contains(&name), "no {name} in {symbols:?}");
     }
     assert_eq!(image.manifest.programs[0].name, "probe_0");
+}
+
+#[test]
+fn code_of_macros_is_at_the_call_and_that_of_imports_in_their_file() {
+    let mut sources = Sources::single("main.bt", "BEGIN {\n  call();\n}\n");
+    let import = sources.add("lib/other.bt", "\n\nmacro call() { 1 }\n");
+    let expansion = sources.add_expansion("call", import, Span::new(FileId::default(), 10, 16));
+    let mut script = Script::new();
+    let event = script.event(vec![]);
+    let at = |file, start| Stmt { span: Span::new(file, start, start + 1), ..emit(event, vec![]) };
+    script.probe(vec![], vec![at(expansion, 17), at(import, 17)]);
+    let text = text_of(&script, &sources);
+    let node = |start: &str, within: &str| {
+        text.lines().any(|line| line.contains(&format!("= {start}")) && line.contains(within))
+    };
+    assert!(node("!DILocation", "line: 2, column: 3"), "{text}");
+    assert!(
+        node("!DIFile", "lib/other.bt") && node("distinct !DILexicalBlock", "line: 3, column: 16"),
+        "{text}"
+    );
 }

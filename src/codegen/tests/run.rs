@@ -8,6 +8,7 @@ use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, Object, ObjectBuilder, ProgramIn
 
 use super::build::Script;
 use crate::codegen::{Options, compile};
+use crate::diagnostics::Sources;
 use crate::image::{self, Image, MapId};
 use crate::kernel::{Feature, Kernel};
 
@@ -44,7 +45,7 @@ pub(super) fn image_with(script: &Script, has: Has, report_helper_errors: bool) 
         config: &script.config,
         has: &has,
         cpus: cpus(),
-        source: ("test.bt", "BEGIN { }\n"),
+        sources: &Sources::single("test.bt", "BEGIN { }\n"),
         report_helper_errors,
         verify: true,
         dump: None,
@@ -203,6 +204,10 @@ impl Loaded {
 
 /// The program's optimised LLVM text.
 pub(super) fn text(script: &Script) -> String {
+    text_of(script, &Sources::single("test.bt", ""))
+}
+
+pub(super) fn text_of(script: &Script, sources: &Sources) -> String {
     let mut found = String::new();
     let mut dump = |stage, text: &str| {
         if stage == crate::codegen::Stage::Optimised {
@@ -213,7 +218,7 @@ pub(super) fn text(script: &Script) -> String {
         config: &script.config,
         has: &|_| true,
         cpus: 1,
-        source: ("test.bt", ""),
+        sources,
         report_helper_errors: false,
         verify: true,
         dump: Some(&mut dump),
