@@ -6,6 +6,7 @@ use super::{Checked, Checker};
 use crate::config::MAX_VALUE;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::syntax::ast::{TypeBase, TypeName, TypeSuffix};
+use crate::types::store::Named;
 use crate::types::{Space, Type, layout};
 
 impl Checker<'_, '_> {
@@ -15,19 +16,18 @@ impl Checker<'_, '_> {
         for (n, suffix) in written.suffixes.iter().enumerate() {
             ty = match suffix {
                 TypeSuffix::Pointer => Type::ptr(ty, Space::Unknown),
-                TypeSuffix::Array(len) => {
-                    let len = match len {
-                        Some(len) => match u32::try_from(*len) {
-                            Ok(len) => len,
-                            Err(_) => {
-                                return self.error(
-                                    "invalid-type",
-                                    written.span,
-                                    format!("An array of {len} elements is too large"),
-                                );
-                            }
-                        },
-                        None => 0,
+                suffix => {
+                    let len = match suffix {
+                        TypeSuffix::Array(len) => i128::from(len.unwrap_or(0)),
+                        TypeSuffix::ArrayOf(name) => self.length(name, written.span)?,
+                        TypeSuffix::Pointer => 0,
+                    };
+                    let Ok(len) = u32::try_from(len) else {
+                        return self.error(
+                            "invalid-type",
+                            written.span,
+                            format!("There is no array of {len} elements"),
+                        );
                     };
                     let sized = match ty {
                         Type::Str(0) if n == 0 => Type::Str(len),
@@ -45,6 +45,29 @@ impl Checker<'_, '_> {
             };
         }
         Ok(ty)
+    }
+
+    /// The number that a constant of headers or enums stands for. (A `#define`'s has taken its place before.)
+    fn length(&mut self, name: &str, span: Span) -> Checked<i128> {
+        match self.host.types.constant(name) {
+            Some(Named::Number(value)) => Ok(value),
+            Some(Named::Enumerator(_, value)) => Ok(value.into()),
+            Some(Named::Text(_)) => {
+                self.error("invalid-type", span, format!("{name} is a string, and no number of elements"))
+            }
+            None => {
+                let error = Diagnostic::error("invalid-type", span, format!("Unknown identifier: '{name}'"));
+                let error =
+                    error.note("the length of an array is a number or a constant that stands for one");
+                let names = self.host.types.similar_constants(name);
+                let error = match super::expr::similar(name, names) {
+                    Some(names) => error.help(names),
+                    None => error,
+                };
+                let error = self.with_headers(error);
+                self.fail(error)
+            }
+        }
     }
 
     fn base_type(&mut self, written: &TypeName) -> Checked<Type> {

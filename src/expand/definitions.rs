@@ -1,11 +1,16 @@
 //! The C at the top of a script: conditions are decided, and `#define`s of values take their places in expressions.
 //! What they stand for in C definitions is the business of [`crate::types::c`].
 
+mod functions;
+
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
-use crate::syntax::ast::{BinaryOp, Definition, DefinitionKind, Expr, ExprKind, Script, UnaryOp};
+use crate::syntax::ast::{
+    BinaryOp, Definition, DefinitionKind, Expr, ExprKind, Script, TypeName, TypeSuffix, UnaryOp,
+};
+use crate::syntax::visit::Visitor;
 use crate::syntax::{self, Deep, MAX_DEPTH, visit};
 
 /// How many macros' values a script may have in it: they can double with each one that is defined by others.
@@ -16,10 +21,10 @@ enum Macro {
     /// `#define NAME`
     Empty,
     Value(Deep<Expr>),
-    /// With parameters.
-    Function(Span),
-    /// No expression: a type, a piece of one, a statement.
-    Other(Span),
+    /// With parameters: where its name is, and what follows that.
+    Function(Span, String),
+    /// Nothing that a script could have there, and why.
+    Other(Span, &'static str),
 }
 
 pub fn apply(script: &mut Script, has_btf: &dyn Fn() -> bool, diagnostics: &mut Diagnostics) {
@@ -39,11 +44,53 @@ pub fn apply(script: &mut Script, has_btf: &dyn Fn() -> bool, diagnostics: &mut 
         let error = Diagnostic::error("preprocessor", open.span, "this condition has no #endif");
         reader.diagnostics.push(error);
     }
-    let macros = reader.macros;
     script.definitions = kept;
+    visit::walk_script(&mut Lengths(&reader), script);
+    let mut macros = reader.macros;
+    called_functions(script, &mut macros, &reader.values);
     if !macros.is_empty() {
         let mut places = Places { macros: &macros, diagnostics, left: MAX_PLACES };
         visit::script(script, &mut |expr| places.put(expr, 0));
+    }
+}
+
+/// Macros with parameters become macros of the script, if it calls them: a header may have hundreds of them.
+fn called_functions(script: &mut Script, macros: &mut HashMap<String, Macro>, values: &HashSet<&str>) {
+    if !macros.values().any(|m| matches!(m, Macro::Function(..))) {
+        return;
+    }
+    let mut calls: Vec<String> = vec![];
+    let mut note = |expr: &mut Expr| {
+        if let ExprKind::Call { name, .. } | ExprKind::Name(name) = &expr.kind {
+            calls.push(name.clone());
+        }
+    };
+    visit::script(script, &mut note);
+    for one in macros.values_mut() {
+        if let Macro::Value(value) = one {
+            visit::expr(&mut value.node, &mut note);
+        }
+    }
+    while let Some(name) = calls.pop() {
+        let Some(Macro::Function(name_span, text)) = macros.get(&name) else { continue };
+        let (name_span, end) = (*name_span, text.lines().next().unwrap_or("").trim_end().len());
+        match functions::read(&name, name_span, text, values) {
+            Ok(mut function) => {
+                macros.remove(&name);
+                let mut note = |expr: &mut Expr| {
+                    if let ExprKind::Call { name, .. } | ExprKind::Name(name) = &expr.kind {
+                        calls.push(name.clone());
+                    }
+                };
+                visit::block(&mut function.body, &mut note);
+                script.macros.push(function);
+            }
+            Err(why) => {
+                let end = name_span.end as usize + end;
+                let head = Span::new(name_span.file, name_span.start as usize, end);
+                macros.insert(name, Macro::Other(head, why));
+            }
+        }
     }
 }
 
@@ -126,17 +173,16 @@ impl Preprocessor<'_> {
             return self.error(definition.span, "#define needs a name".into());
         };
         // Spaces in place of what is no code keep the places in the source.
-        let body_at = definition.text.len() - body.len();
+        let base = definition.span.start as usize + definition.text.len() - body.len();
         let code = body.replace("\\\r\n", "   ").replace("\\\n", "  ");
         let value = if parameters {
-            Macro::Function(head(definition))
+            Macro::Function(Span::new(definition.span.file, base - name.len(), base), code)
         } else if code.trim().is_empty() {
             Macro::Empty
         } else {
-            let base = definition.span.start as usize + body_at;
             match syntax::parse_expression(&code, base, definition.span.file, &self.values) {
                 Ok(expr) => Macro::Value(expr),
-                Err(_) => Macro::Other(head(definition)),
+                Err(_) => Macro::Other(head(definition), "it is no expression"),
             }
         };
         self.macros.insert(name.to_owned(), value);
@@ -225,6 +271,24 @@ impl Preprocessor<'_> {
     }
 }
 
+/// Puts numbers in place of macros in `string[NAME]`.
+struct Lengths<'p, 'a>(&'p Preprocessor<'a>);
+
+impl Visitor for Lengths<'_, '_> {
+    fn ty(&mut self, ty: &mut TypeName) {
+        for suffix in &mut ty.suffixes {
+            if let TypeSuffix::ArrayOf(name) = suffix
+                && let Some(Macro::Value(value)) = self.0.macros.get(name)
+                && let Some(length) = self.0.evaluate(&value.node, value.depth)
+                && let Ok(length) = u64::try_from(length)
+            {
+                *suffix = TypeSuffix::Array(Some(length));
+            }
+        }
+        visit::walk_type(self, ty);
+    }
+}
+
 /// Puts macros' values in place of their names.
 struct Places<'a> {
     macros: &'a HashMap<String, Macro>,
@@ -257,17 +321,17 @@ impl Places<'_> {
                     });
                     *expr = value;
                 }
-                Some(Macro::Other(at)) => {
+                Some(Macro::Other(at, why)) => {
                     let (name, at) = (name.clone(), *at);
-                    self.unsupported(&name, expr.span, at, "it is no expression");
+                    self.unsupported(&name, expr.span, at, why);
                     expr.kind = ExprKind::Error;
                 }
-                Some(Macro::Empty | Macro::Function(_)) | None => {}
+                Some(Macro::Empty | Macro::Function(..)) | None => {}
             },
             ExprKind::Call { name, name_span, .. } => {
-                if let Some(Macro::Function(at)) = self.macros.get(name) {
+                if let Some(Macro::Other(at, why)) = self.macros.get(name) {
                     let (name, name_span, at) = (name.clone(), *name_span, *at);
-                    self.unsupported(&name, name_span, at, "it has parameters");
+                    self.unsupported(&name, name_span, at, why);
                     expr.kind = ExprKind::Error;
                 }
             }
@@ -276,7 +340,7 @@ impl Places<'_> {
     }
 
     fn unsupported(&mut self, name: &str, place: Span, definition: Span, why: &str) {
-        let message = format!("the macro `{name}` cannot be used yet: {why}");
+        let message = format!("the macro `{name}` cannot be used here: {why}");
         self.diagnostics
             .push(Diagnostic::error("unsupported", place, message).label(definition, "it is defined here"));
     }

@@ -72,7 +72,7 @@ struct Expander<'m, 's> {
     /// The macros that are being expanded, outermost first.
     calls: Vec<&'m Macro>,
     /// The body that is being walked; none in a probe.
-    body: Option<Body<'m>>,
+    body: Option<Box<Body<'m>>>,
     /// Of the tree, from the probe.
     depth: u16,
     left: usize,
@@ -84,6 +84,26 @@ struct Expander<'m, 's> {
 struct Body<'m> {
     text: FileId,
     arguments: Vec<(&'m MacroParam, Argument)>,
+    /// Of a macro of C: variables and maps are the caller's.
+    of_c: Option<OfC>,
+    /// The body that calls it; none for a probe.
+    outer: Option<Box<Body<'m>>>,
+}
+
+struct OfC {
+    call: Span,
+    /// The variables that it declares.
+    own: HashSet<String>,
+}
+
+/// What a `#define` calls the arguments for `...`.
+const REST: &str = "__VA_ARGS__";
+
+impl Body<'_> {
+    fn argument(&self, kind: MacroParamKind, name: &str) -> Option<&Argument> {
+        let mut arguments = self.arguments.iter();
+        arguments.find(|(param, _)| param.kind == kind && param.name == name).map(|(_, argument)| argument)
+    }
 }
 
 impl<'m> Expander<'m, '_> {
@@ -91,7 +111,11 @@ impl<'m> Expander<'m, '_> {
     fn find(&mut self, name: &str, args: &[Expr], place: Span, bare: bool) -> Result<Option<&'m Macro>, ()> {
         let Some(list) = self.macros.get(name) else { return Ok(None) };
         let fits = |m: &Macro| {
-            m.params.len() == args.len() && m.params.iter().zip(args).all(|(param, arg)| accepts(param, arg))
+            let count = match m.params.split_last() {
+                Some((last, others)) if last.kind == MacroParamKind::Rest => args.len() >= others.len(),
+                _ => args.len() == m.params.len(),
+            };
+            count && m.params.iter().zip(args).all(|(param, arg)| accepts(param, arg))
         };
         if let Some(found) = list.iter().find(|m| fits(m)) {
             return Ok(Some(*found));
@@ -138,34 +162,55 @@ impl<'m> Expander<'m, '_> {
             return;
         }
         // The arguments belong to the caller, with its names.
-        let arguments: Vec<Argument> = args
-            .into_iter()
-            .zip(&found.params)
-            .map(|(mut arg, param)| {
-                if param.kind == MacroParamKind::Expr {
-                    self.expr(&mut arg);
-                } else {
-                    // A map or variable is passed on as what it is.
-                    self.name(&mut arg);
-                }
-                Argument::new(arg, param.kind)
-            })
-            .collect();
+        let rest = found.params.last().filter(|param| param.kind == MacroParamKind::Rest);
+        let params = found.params.iter().chain(std::iter::repeat_with(|| rest).map_while(|rest| rest));
+        let mut arguments = vec![];
+        for (mut arg, param) in args.into_iter().zip(params) {
+            match param.kind {
+                MacroParamKind::Expr | MacroParamKind::Rest => self.expr(&mut arg),
+                // A map or variable is passed on as what it is.
+                MacroParamKind::Variable | MacroParamKind::Map => self.name(&mut arg),
+            }
+            arguments.push((param, Argument::new(arg, param.kind)));
+        }
         let text = self.sources.add_expansion(&found.name, found.name_span.file, call);
-        let body = Body { text, arguments: found.params.iter().zip(arguments).collect() };
-        let outer = self.body.replace(body);
-        self.calls.push(found);
         let mut body = found.body.clone();
+        let of_c = found.of_c.then(|| OfC { call, own: declared(&mut body) });
+        let outer = self.body.take();
+        self.body = Some(Box::new(Body { text, arguments, of_c, outer }));
+        self.calls.push(found);
         self.block(&mut body);
         self.calls.pop();
-        self.body = outer;
+        self.body = self.body.take().and_then(|body| body.outer);
         *e = result(body, call);
     }
 
     /// The value of a parameter.
     fn argument(&self, kind: MacroParamKind, name: &str) -> Option<&Argument> {
-        let mut arguments = self.body.as_ref()?.arguments.iter();
-        arguments.find(|(param, _)| param.kind == kind && param.name == name).map(|(_, argument)| argument)
+        self.body.as_ref()?.argument(kind, name)
+    }
+
+    /// Each argument for `...` where all of them are named. One after the other, they are parameters by themselves.
+    fn spread(&self, args: &mut Vec<Expr>) {
+        let Some(body) = &self.body else { return };
+        let is_rest = |e: &Expr| matches!(&e.kind, ExprKind::Name(name) if name == REST);
+        let rest = self.calls.last().and_then(|m| m.params.last()).filter(|p| p.kind == MacroParamKind::Rest);
+        let Some(at) = args.iter().position(is_rest).filter(|_| rest.is_some()) else { return };
+        let count = body.arguments.iter().filter(|(param, _)| param.kind == MacroParamKind::Rest).count();
+        let span = args.get(at).map_or(Span::default(), |arg| arg.span);
+        let each = (0..count).map(|n| Expr { kind: ExprKind::Name(format!("{REST} {n}")), span });
+        args.splice(at..=at, each);
+    }
+
+    /// The body to which a variable or map belongs, none for a probe; and its place there, if a macro of C names it.
+    fn owner(&self, variable: Option<&str>) -> (Option<&Body<'m>>, Option<Span>) {
+        let (mut owner, mut place) = (self.body.as_deref(), None);
+        while let Some(Body { of_c: Some(c), outer, .. }) = owner
+            && variable.is_none_or(|name| !c.own.contains(name))
+        {
+            (owner, place) = (outer.as_deref(), Some(c.call));
+        }
+        (owner, place)
     }
 
     /// What a variable or map is called by the caller, where it is a parameter.
@@ -173,19 +218,25 @@ impl<'m> Expander<'m, '_> {
         self.span(&mut e.span);
         match &mut e.kind {
             ExprKind::Variable(name) => {
-                if let Some(argument) = self.argument(MacroParamKind::Variable, name) {
+                let (owner, place) = self.owner(Some(name));
+                e.span = place.unwrap_or(e.span);
+                if let Some(argument) = owner.and_then(|body| body.argument(MacroParamKind::Variable, name)) {
                     *e = argument.expr.clone();
                 }
             }
             ExprKind::Map { name, .. } => {
-                let outside = match self.argument(MacroParamKind::Map, name) {
-                    Some(Argument {
-                        expr: Expr { kind: ExprKind::Map { name: passed, .. }, .. }, ..
-                    }) => {
+                let (owner, place) = self.owner(None);
+                e.span = place.unwrap_or(e.span);
+                let outside = match owner.map(|body| body.argument(MacroParamKind::Map, name)) {
+                    Some(Some(Argument {
+                        expr: Expr { kind: ExprKind::Map { name: passed, .. }, .. },
+                        ..
+                    })) => {
                         *name = passed.clone();
                         None
                     }
-                    _ => self.body.is_some().then(|| name.clone()),
+                    Some(_) => Some(name.clone()),
+                    None => None,
                 };
                 if let Some(name) = outside {
                     self.unhygienic(&name, e.span);
@@ -197,7 +248,7 @@ impl<'m> Expander<'m, '_> {
     }
 
     fn unhygienic(&mut self, name: &str, span: Span) {
-        let Some(current) = self.calls.last() else { return };
+        let Some(current) = self.calls.iter().rev().find(|m| !m.of_c) else { return };
         let place = Span { file: current.name_span.file, ..span };
         if self.unhygienic.insert(place) {
             self.diagnostics.push(
@@ -252,7 +303,15 @@ impl<'m> Expander<'m, '_> {
 
     /// Puts an argument in the place of its name.
     fn substitute(&mut self, e: &mut Expr, name: &str) -> bool {
-        let Some(argument) = self.argument(MacroParamKind::Expr, name) else { return false };
+        let nth = name.strip_prefix(REST).and_then(|n| n.trim_start().parse::<usize>().ok());
+        let argument = match (nth, &self.body) {
+            (Some(n), Some(body)) => {
+                let mut rest = body.arguments.iter().filter(|(param, _)| param.kind == MacroParamKind::Rest);
+                rest.nth(n).map(|(_, argument)| argument)
+            }
+            _ => self.argument(MacroParamKind::Expr, name),
+        };
+        let Some(argument) = argument else { return false };
         let (value, nodes, levels) = (argument.value(), argument.nodes, argument.levels);
         if self.spend(e.span, nodes, levels) {
             *e = value;
@@ -325,6 +384,7 @@ impl Visitor for Expander<'_, '_> {
             ExprKind::Call { name, name_span, args } => {
                 let (name, place) = (name.clone(), *name_span);
                 let mut place = place;
+                self.spread(args);
                 let args_taken =
                     if self.macros.contains_key(name.as_str()) { Some(std::mem::take(args)) } else { None };
                 self.span(&mut place);
@@ -383,12 +443,28 @@ fn result(mut body: Block, call: Span) -> Expr {
     }
 }
 
+/// The variables that a body declares, at any depth.
+fn declared(body: &mut Block) -> HashSet<String> {
+    struct Declared(HashSet<String>);
+    impl Visitor for Declared {
+        fn stmt(&mut self, stmt: &mut Stmt) {
+            if let StmtKind::Let { name, .. } | StmtKind::For { variable: name, .. } = &stmt.kind {
+                self.0.insert(name.clone());
+            }
+            visit::walk_stmt(self, stmt);
+        }
+    }
+    let mut declared = Declared(HashSet::new());
+    declared.block(body);
+    declared.0
+}
+
 /// Whether an argument can be passed for a parameter.
 fn accepts(param: &MacroParam, arg: &Expr) -> bool {
     match param.kind {
         MacroParamKind::Variable => matches!(arg.kind, ExprKind::Variable(_)),
         MacroParamKind::Map => matches!(arg.kind, ExprKind::Map { key: None, .. }),
-        MacroParamKind::Expr => true,
+        MacroParamKind::Expr | MacroParamKind::Rest => true,
     }
 }
 
@@ -401,7 +477,7 @@ fn mismatch(closest: &Macro, args: &[Expr]) -> Diagnostic {
     let (wanted, shown) = match param.kind {
         MacroParamKind::Variable => ("a variable", format!("${}", param.name)),
         MacroParamKind::Map => ("a map", format!("@{}", param.name)),
-        MacroParamKind::Expr => ("an expression", param.name.clone()),
+        MacroParamKind::Expr | MacroParamKind::Rest => ("an expression", param.name.clone()),
     };
     let found = match arg.kind {
         ExprKind::Variable(_) => "a variable",
@@ -433,6 +509,7 @@ fn shown(one: &Macro) -> String {
             MacroParamKind::Variable => format!("${}", p.name),
             MacroParamKind::Map => format!("@{}", p.name),
             MacroParamKind::Expr => p.name.clone(),
+            MacroParamKind::Rest => "...".to_owned(),
         })
         .collect();
     format!("{}({})", one.name, params.join(", "))

@@ -145,9 +145,85 @@ fn defines_are_values() {
 
 #[test]
 fn what_is_no_value_is_refused_where_it_is_used() {
-    assert!(expanded("#define F(x) ((x) + 1)\n#define T struct foo *\nBEGIN { }", &[]).is_ok());
-    let error = expanded("#define F(x) ((x) + 1)\nBEGIN { print(F(1)); }", &[]).unwrap_err();
-    assert!(error.starts_with("stdin:2:15-16: ERROR: the macro `F` cannot be used yet"), "{error}");
+    // What nothing calls may be anything.
+    assert!(expanded("#define F(x) x ## y\n#define T struct foo *\n#define G( x\nBEGIN { }", &[]).is_ok());
+    for (define, why) in [
+        ("F(x) x ## 1", "it makes tokens with `#`"),
+        ("F(x) #x", "it makes tokens with `#`"),
+        ("F(x) x @@ y", "it is neither an expression nor statements"),
+        ("F(x, x) x", "its parameters are not names, each another one"),
+        ("F(x, 3) x", "its parameters are not names, each another one"),
+        ("F(..., x) x", "`...` is not its last parameter"),
+        ("F(x", "its parameters have no end"),
+    ] {
+        let error = expanded(&format!("#define {define}\nBEGIN {{ print(F(1)); }}"), &[]).unwrap_err();
+        let expected = format!("stdin:2:15-16: ERROR: the macro `F` cannot be used here: {why}");
+        assert!(error.starts_with(&expected), "{define}: {error}");
+        assert!(error.contains("stdin:1:9-"), "{error}");
+    }
+}
+
+#[test]
+fn macros_with_parameters_are_put_in_place() {
+    let value = |defines: &str, value: &str| {
+        let dump = expanded(&format!("{defines}\nBEGIN {{ print({value}); }}"), &[])?;
+        let start = dump.find("(call print ").unwrap() + "(call print ".len();
+        Ok::<_, String>(dump[start..].lines().next().unwrap().strip_suffix("))").unwrap().to_owned())
+    };
+    for (define, call, expected) in [
+        ("#define F(x) x * 2", "F(1 + 2)", "(* (+ 1 2) 2)"),
+        (
+            "#define F(a, b) ((a) < (b) ? (a) : (b))",
+            "F(1, F(2, 3))",
+            "(? (< 1 (? (< 2 3) 2 3)) 1 (? (< 2 3) 2 3))",
+        ),
+        ("#define N 3\n#define G(x) (x + N)\n#define F(x) G(x) * \\\n 2", "F(1)", "(* (+ 1 3) 2)"),
+        ("#define G(x) (x - 1)\n#define F G(4)", "F", "(- 4 1)"),
+        ("#define F() pid", "F()", "pid"),
+        (
+            "#define F(p, t, m) ((t *)((uint64)(p) - offsetof(t, m)))",
+            "F(pid, struct s, a.b)",
+            "(cast <struct s*> (- (cast <uint64> pid) (call offsetof <struct s> .a .b)))",
+        ),
+        ("#define F(p, t) ((struct t *)p)->x", "F(pid, s)", "(. (cast <struct s*> pid) x)"),
+        ("#define F(fmt, ...) strftime(fmt, ##__VA_ARGS__)", "F(\"a\", 1, 2)", "(call strftime \"a\" 1 2)"),
+        ("#define F(fmt, ...) strftime(fmt, __VA_ARGS__)", "F(\"#\")", "(call strftime \"#\")"),
+        ("#define G(...) max(__VA_ARGS__)\n#define F(...) G(__VA_ARGS__)", "F(1, 2)", "(call max 1 2)"),
+    ] {
+        assert_eq!(value(define, call).unwrap_or_else(|e| panic!("{define}: {e}")), expected, "{define}");
+    }
+    let error = value("#define F(a, b) a", "F(1)").unwrap_err();
+    assert!(error.contains("The macro `F` takes 2 arguments, not 1"), "{error}");
+    let error = value("#define F(a) F(a) + 1", "F(1)").unwrap_err();
+    assert!(error.contains("Recursive macro call detected. Call chain: F > F"), "{error}");
+}
+
+#[test]
+fn statements_of_c_macros_see_the_caller_s_variables_and_maps() {
+    let text = "#define ADD(x) do { @n += x; $sum += x; } while (0)\n\
+                #define TWICE(x) ({ let $own = x; $own * 2; })\n\
+                #define NOTHING(x)\n#define TWO(x) ADD(x); ADD(x);\n\
+                macro all($sum, @n) { TWO(3); }\n\
+                BEGIN { $sum = 1; $own = 2; ADD(1); $own = TWICE($own); NOTHING(9); all($sum, @n); }";
+    let dump = expanded(text, &[]).unwrap();
+    assert_eq!(dump.matches("(+= @n").count(), 3, "{dump}");
+    assert_eq!(dump.matches("(+= $sum").count(), 3, "{dump}");
+    // In a macro of the language, the map has to be passed.
+    let error = expanded("#define ADD(x) @n += x;\nmacro m() { ADD(1); }\nBEGIN { m(); }", &[]).unwrap_err();
+    assert!(error.starts_with("stdin:2:13-19: ERROR: Unhygienic access to map: @n"), "{error}");
+}
+
+#[test]
+fn lengths_of_types_may_be_named() {
+    let dump = expanded(
+        "#define N (4 * 2)\nBEGIN { let $x: string[N]; sizeof(uint8[N]); $y = (int8[PATH_MAX])$x; }",
+        &[],
+    )
+    .unwrap();
+    assert!(
+        dump.contains("string[8]") && dump.contains("uint8[8]") && dump.contains("int8[PATH_MAX]"),
+        "{dump}"
+    );
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct Macro {
     pub name_span: Span,
     pub params: Vec<MacroParam>,
     pub body: Block,
+    /// A `#define` with parameters: the variables and maps in its body are the caller's.
+    pub of_c: bool,
 }
 
 /// A parameter of a macro, and with what a call must fill it.
@@ -90,6 +92,8 @@ pub enum MacroParamKind {
     Map,
     /// `x`: any expression, or a type in `typeof(…)`.
     Expr,
+    /// `...` of a `#define`: all arguments that are left, which are called `__VA_ARGS__`.
+    Rest,
 }
 
 /// Attach points, an optional predicate, and what to do.
@@ -383,9 +387,11 @@ impl Tag {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeSuffix {
     Pointer,
     /// `[n]`; `[]` has none.
     Array(Option<u64>),
+    /// `[PATH_MAX]`
+    ArrayOf(String),
 }

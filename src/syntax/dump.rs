@@ -32,6 +32,7 @@ pub fn script(script: &Script) -> String {
                 MacroParamKind::Variable => format!(" ${}", param.name),
                 MacroParamKind::Map => format!(" @{}", param.name),
                 MacroParamKind::Expr => format!(" {}", param.name),
+                MacroParamKind::Rest => " ...".to_owned(),
             })
             .collect();
         dump.nested(format_args!("macro {}{params}", definition.name), &definition.body);
@@ -212,6 +213,7 @@ impl Display for T<'_> {
             TypeSuffix::Pointer => f.write_str("*"),
             TypeSuffix::Array(None) => f.write_str("[]"),
             TypeSuffix::Array(Some(n)) => write!(f, "[{n}]"),
+            TypeSuffix::ArrayOf(name) => write!(f, "[{name}]"),
         })
     }
 }

@@ -41,6 +41,12 @@ const BUILTINS: &[&str] = &[
 /// Calls whose argument may be a type.
 const TYPE_CALLS: &[&str] = &["sizeof", "offsetof", "typeof", "typeinfo"];
 
+/// Types of which there are arrays with a length that is named.
+const SIZED: &[&str] = &[
+    "string", "buffer", "char", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "uint64",
+];
+
 fn is_builtin(name: &str) -> bool {
     let numbered = |prefix| {
         name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
@@ -102,6 +108,12 @@ fn type_shape<'s>(tokens: &[Lexeme<'s>], mut at: usize) -> Option<TypeShape<'s>>
             (Some(Token::Star), ..) => 1,
             (Some(Token::LBracket), Some(Token::RBracket), _) => 2,
             (Some(Token::LBracket), Some(Token::Int(_)), Some(Token::RBracket)) => 3,
+            // `string[PATH_MAX]`; any other name may be an array's, and the one in brackets an index.
+            (Some(Token::LBracket), Some(Token::Ident(_)), Some(Token::RBracket))
+                if shape.tagged || SIZED.contains(&shape.name) =>
+            {
+                3
+            }
             _ => break,
         };
         shape.suffixed = true;

@@ -149,6 +149,11 @@ pub fn script(script: &mut Script, f: &mut dyn FnMut(&mut Expr)) {
     walk_script(&mut Each(f), script);
 }
 
+/// Calls `f` with each expression of a block.
+pub fn block(block: &mut Block, f: &mut dyn FnMut(&mut Expr)) {
+    walk_block(&mut Each(f), block);
+}
+
 /// Calls `f` with the expression's parts, then with itself.
 pub fn expr(e: &mut Expr, f: &mut dyn FnMut(&mut Expr)) {
     Each(f).expr(e);

@@ -17,7 +17,7 @@ pub struct Argument {
 impl Argument {
     pub fn new(mut expr: Expr, kind: MacroParamKind) -> Argument {
         let mut size = Size::default();
-        if kind == MacroParamKind::Expr {
+        if matches!(kind, MacroParamKind::Expr | MacroParamKind::Rest) {
             size.expr(&mut expr);
         }
         Argument { expr, nodes: size.nodes, levels: size.highest }

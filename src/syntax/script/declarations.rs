@@ -128,7 +128,7 @@ impl<'s> Reader<'s> {
         let Braces { tokens, torn } = self.braces();
         if let Some(Parsed::Body(mut body)) = self.grammar(Token::StartBody, tokens, torn) {
             build::values(&mut body);
-            self.script.macros.push(Macro { name: name.to_owned(), name_span, params, body });
+            self.script.macros.push(Macro { name: name.to_owned(), name_span, params, body, of_c: false });
         }
     }
 

@@ -81,7 +81,12 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read(&mut self, definition: &'a Definition) -> Result<(), crate::diagnostics::Diagnostic> {
-        let tokens = token::tokens(&definition.text, definition.span)?;
+        let tokens = match (token::tokens(&definition.text, definition.span), definition.kind) {
+            (Ok(tokens), _) => tokens,
+            // A macro of statements is for probes only.
+            (Err(_), DefinitionKind::Directive) => return Ok(()),
+            (Err(problem), _) => return Err(problem),
+        };
         match definition.kind {
             DefinitionKind::Include => {}
             DefinitionKind::Type => {
