@@ -1,8 +1,10 @@
 //! `__attribute__` and its like, as far as they matter for layouts or for where a pointer points.
 
 use super::parser::{Parsed, Parser};
+use super::scope::Object;
 use super::token::Kind;
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Span};
+use crate::types::Type;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attributes {
@@ -11,6 +13,8 @@ pub struct Attributes {
     pub aligned: Option<u32>,
     /// `__user`
     pub user: bool,
+    /// `vector_size`, in bytes.
+    pub vector: Option<u32>,
 }
 
 impl Attributes {
@@ -19,6 +23,7 @@ impl Attributes {
             packed: self.packed || other.packed,
             aligned: self.aligned.max(other.aligned),
             user: self.user || other.user,
+            vector: self.vector.or(other.vector),
         }
     }
 }
@@ -115,8 +120,8 @@ impl Parser<'_, '_> {
                     let align = if self.at("(") { self.alignment()? } else { MAX_ALIGN };
                     found.aligned = found.aligned.max(Some(align));
                 }
-                name
-                @ ("vector_size" | "mode" | "ms_struct" | "scalar_storage_order" | "ext_vector_type") => {
+                "vector_size" => found.vector = Some(self.alignment()?),
+                name @ ("mode" | "ms_struct" | "scalar_storage_order" | "ext_vector_type") => {
                     let message = format!("the attribute `{name}` is not supported");
                     return Err(Diagnostic::error("unsupported", token.span, message)
                         .note("it changes how the type lies in memory"));
@@ -126,6 +131,20 @@ impl Parser<'_, '_> {
             }
         }
         self.expect(")", "to end the attributes")
+    }
+
+    /// A type as an array of it, where `vector_size` makes it a vector.
+    pub fn vector(&mut self, object: Object, attributes: Attributes, span: Span) -> Parsed<Object> {
+        let Some(bytes) = attributes.vector else { return Ok(object) };
+        let (size, _) = self.size_and_alignment(&object, span)?;
+        let number = matches!(object.ty, Type::Int(_) | Type::Bool | Type::Array { .. });
+        match u32::try_from(size) {
+            Ok(size) if number && size > 0 && bytes >= size && bytes.is_multiple_of(size) => {
+                let ty = Type::Array { elem: Box::new(object.ty), len: bytes / size };
+                Ok(Object { ty, align: Some(bytes), ..object })
+            }
+            _ => Err(Diagnostic::error("c-type", span, format!("this cannot be a vector of {bytes} bytes"))),
+        }
     }
 
     /// `(8)`, `(struct foo)`

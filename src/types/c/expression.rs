@@ -2,10 +2,11 @@
 
 use super::constant::{Constant, precedence};
 use super::parser::{Parsed, Parser};
+use super::scope::Object;
 use super::token::Kind;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::types::store::Named;
-use crate::types::{Int, Type};
+use crate::types::{Field, Int, Type};
 
 impl Parser<'_, '_> {
     pub fn constant(&mut self) -> Parsed<Constant> {
@@ -105,6 +106,74 @@ impl Parser<'_, '_> {
         Ok(Constant { value, int: Int::U64 })
     }
 
+    /// After `typeof`: a type, a constant, or a member of what a cast pointer points to, `((struct foo *)0)->a.b`.
+    pub fn type_of(&mut self) -> Parsed<Object> {
+        self.expect("(", "after `typeof`")?;
+        let start = self.position();
+        let cast = self.take("(") && self.take("(") && self.starts_type();
+        self.go_to(start);
+        let object = if self.starts_type() {
+            self.type_name()?
+        } else if cast {
+            self.member_type()?
+        } else {
+            Object::from(Type::Int(self.constant()?.int))
+        };
+        self.expect(")", "after `typeof(`")?;
+        Ok(object)
+    }
+
+    /// `((struct foo *)0)->a.b[1]`
+    fn member_type(&mut self) -> Parsed<Object> {
+        self.expect("(", "before a cast")?;
+        self.expect("(", "before a type")?;
+        let base = self.type_name()?;
+        self.expect(")", "after a type")?;
+        self.constant()?;
+        self.expect(")", "after a cast")?;
+        let mut ty = base.ty;
+        loop {
+            let span = self.span();
+            let pointed = match &ty {
+                Type::Ptr { to, .. } => Some((**to).clone()),
+                Type::Array { elem, .. } => Some((**elem).clone()),
+                Type::Str(_) => Some(Type::Int(Int::I8)),
+                _ => None,
+            };
+            let of = if self.take("->") {
+                pointed
+            } else if self.take(".") {
+                Some(ty)
+            } else if self.take("[") {
+                self.constant()?;
+                self.expect("]", "after an index")?;
+                match pointed {
+                    Some(pointed) => ty = pointed,
+                    None => {
+                        return Err(Diagnostic::error(
+                            "c-type",
+                            span,
+                            "this is neither an array nor a pointer",
+                        ));
+                    }
+                }
+                continue;
+            } else {
+                return Ok(ty.into());
+            };
+            let Some((name, span)) = self.word() else { return Err(self.unexpected("a field's name")) };
+            ty = self.field_of(of, name, span)?.ty;
+        }
+    }
+
+    fn field_of(&mut self, ty: Option<Type>, name: &str, span: Span) -> Parsed<Field> {
+        let field = match ty {
+            Some(Type::Struct(id)) => self.types.structure(id).and_then(|s| s.field(name)).cloned(),
+            _ => None,
+        };
+        field.ok_or_else(|| Diagnostic::error("unknown-field", span, format!("there is no field `{name}`")))
+    }
+
     /// After `offsetof`: `(struct foo, a.b)`
     fn offset(&mut self) -> Parsed<Constant> {
         self.expect("(", "after `offsetof`")?;
@@ -115,13 +184,7 @@ impl Parser<'_, '_> {
         let (mut ty, mut offset) = (object.ty, 0i128);
         loop {
             let Some((name, span)) = self.word() else { return Err(self.unexpected("a field's name")) };
-            let field = match ty {
-                Type::Struct(id) => self.types.structure(id).and_then(|s| s.field(name)).cloned(),
-                _ => None,
-            };
-            let Some(field) = field else {
-                return Err(Diagnostic::error("unknown-field", span, format!("there is no field `{name}`")));
-            };
+            let field = self.field_of(Some(ty), name, span)?;
             offset += i128::from(field.offset);
             ty = field.ty;
             if !self.take(".") {

@@ -416,7 +416,8 @@ impl<'u> CType<'u> {
             105 => Kind::Record,
             106 => Kind::Enum,
             110 | 111 => Kind::Function,
-            112 => Kind::Array,
+            // A vector lies in memory as an array does.
+            112 | 113 => Kind::Array,
             114 => Kind::OpenArray,
             _ => Kind::Other,
         }
@@ -431,7 +432,7 @@ impl<'u> CType<'u> {
     }
 
     pub fn element(&self) -> CType<'u> {
-        self.of(unsafe { (self.functions().clang_getArrayElementType)(self.raw) })
+        self.of(unsafe { (self.functions().clang_getElementType)(self.raw) })
     }
 
     pub fn length(&self) -> Option<u32> {

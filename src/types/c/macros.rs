@@ -1,9 +1,10 @@
 //! `#define`, for the C definitions of a script: what macros stand for takes the place of their names, token by
 //! token, as C has it. (What they mean in probes is the business of [`crate::expand`].)
 
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, tokens};
 use crate::diagnostics::{Diagnostic, Span};
 
 /// How many tokens one definition may have in the end: they can double with each macro that is defined by others.
@@ -12,9 +13,51 @@ const MAX_TOKENS: usize = 200_000;
 /// How deep macros may stand in each other's definitions and arguments.
 const MAX_DEPTH: usize = 64;
 
+/// Macros of the kernel's headers that make members of structs.
+const WELL_KNOWN: &str = "\
+BITS_PER_LONG (8 * sizeof(long))
+BITS_PER_BYTE 8
+DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
+BITS_TO_LONGS(nr) DIV_ROUND_UP(nr, BITS_PER_LONG)
+BIT(nr) (1UL << (nr))
+BIT_ULL(nr) (1ULL << (nr))
+DECLARE_BITMAP(name, bits) unsigned long name[BITS_TO_LONGS(bits)]
+DECLARE_FLEX_ARRAY(type, name) struct { struct { } __empty_ ## name; type name[]; }
+struct_group(name, ...) union { struct { __VA_ARGS__ }; struct { __VA_ARGS__ } name; }";
+
+/// The text of tokens that macros make of others.
 #[derive(Default)]
+pub struct Made {
+    first: OnceCell<Box<Text>>,
+    count: Cell<usize>,
+}
+
+#[derive(Default)]
+struct Text {
+    text: String,
+    next: OnceCell<Box<Text>>,
+}
+
+/// So many tokens can be made.
+const MAX_MADE: usize = 2000;
+
+impl Made {
+    fn keep(&self, text: String) -> Option<&str> {
+        if self.count.get() >= MAX_MADE {
+            return None;
+        }
+        self.count.set(self.count.get() + 1);
+        let mut place = &self.first;
+        while let Some(taken) = place.get() {
+            place = &taken.next;
+        }
+        Some(&place.get_or_init(|| Box::new(Text { text, next: OnceCell::new() })).text)
+    }
+}
+
 pub struct Macros<'a> {
     by_name: HashMap<&'a str, Macro<'a>>,
+    made: &'a Made,
 }
 
 struct Macro<'a> {
@@ -31,6 +74,15 @@ struct Parameters<'a> {
 }
 
 impl<'a> Macros<'a> {
+    /// Only the well-known ones are defined. `made` holds the text of tokens that are in no script.
+    pub fn new(made: &'a Made) -> Macros<'a> {
+        let mut macros = Macros { by_name: HashMap::new(), made };
+        for line in WELL_KNOWN.lines() {
+            macros.define(&tokens(line, Span::default()).unwrap_or_default());
+        }
+        macros
+    }
+
     /// Takes the tokens after `define`.
     pub fn define(&mut self, tokens: &[Token<'a>]) {
         let Some((name, rest)) = tokens.split_first() else { return };
@@ -48,7 +100,7 @@ impl<'a> Macros<'a> {
 
     /// The tokens with all macros in place.
     pub fn expand(&self, tokens: Vec<Token<'a>>) -> Result<Vec<Token<'a>>, Diagnostic> {
-        if self.by_name.is_empty() {
+        if !tokens.iter().any(|t| self.by_name.contains_key(t.text)) {
             return Ok(tokens);
         }
         let mut expansion = Expansion { macros: self, active: vec![], made: 0 };
@@ -80,7 +132,7 @@ impl<'a> Expansion<'_, 'a> {
                 continue;
             };
             let body = match &known.parameters {
-                None => known.body.clone(),
+                None => self.substitute(known, &Parameters::default(), &[], *token)?,
                 Some(parameters) => {
                     let Some((arguments, used)) = arguments(tokens.get(at..).unwrap_or_default()) else {
                         // A function's name without its arguments stands for itself.
@@ -135,38 +187,110 @@ impl<'a> Expansion<'_, 'a> {
         if self.active.len() >= MAX_DEPTH {
             return Err(too_much(call.span));
         }
-        let mut out = vec![];
-        for token in &known.body {
-            if token.text == "##" || token.text == "#" {
-                let message = format!(
-                    "the macro `{}` makes tokens with `{}`, which is not supported",
-                    call.text, token.text
-                );
-                return Err(
-                    Diagnostic::error("unsupported", call.span, message).label(token.span, "it does so here")
-                );
-            }
-            let number = parameters.names.iter().position(|name| *name == token.text);
-            match number {
-                Some(number) if token.kind == Kind::Word => {
+        let mut out: Vec<Token<'a>> = vec![];
+        let function = known.parameters.is_some();
+        let mut at = 0;
+        while let Some(token) = known.body.get(at) {
+            at += 1;
+            let next = known.body.get(at).map_or("", |t| t.text);
+            let raw = parameters.argument(token, arguments);
+            match (token.text, raw) {
+                ("#", _) if function => {
+                    let named = known.body.get(at).and_then(|t| parameters.argument(t, arguments));
+                    let argument = named.ok_or_else(|| {
+                        Diagnostic::error("preprocessor", call.span, "`#` stands before no parameter")
+                            .label(token.span, "it stands here")
+                    })?;
+                    at += 1;
+                    let text = self.make(quoted(&argument), call)?;
+                    out.push(Token { kind: Kind::Text, text, ..*token });
+                }
+                ("##", _) => {
+                    let Some(right) = known.body.get(at) else { break };
+                    at += 1;
+                    let right_raw = parameters.argument(right, arguments);
+                    let mut right_tokens = right_raw.unwrap_or_else(|| vec![*right]).into_iter();
+                    let comma = right.text == VARIADIC && out.last().is_some_and(|t| t.text == ",");
+                    match (out.pop(), right_tokens.next()) {
+                        // GNU C: the comma before no arguments goes.
+                        (Some(_), None) if comma => {}
+                        (Some(left), Some(first)) if comma => out.extend([left, first]),
+                        (Some(left), Some(first)) => out.push(self.paste(left, first, call)?),
+                        (left, first) => out.extend(left.into_iter().chain(first)),
+                    }
+                    out.extend(right_tokens);
+                }
+                (_, Some(raw)) if next == "##" => out.extend(raw),
+                (_, Some(raw)) => {
                     self.active.push("");
-                    let argument = self.all(arguments.get(number).copied().unwrap_or_default());
+                    let argument = self.all(&raw);
                     self.active.pop();
                     out.extend(argument?);
                 }
-                _ if parameters.variadic && token.text == "__VA_ARGS__" => {
-                    for (n, argument) in arguments.iter().enumerate().skip(wanted) {
-                        if n > wanted {
-                            out.push(Token { kind: Kind::Punctuation, text: ",", ..*token });
-                        }
-                        out.extend_from_slice(argument);
-                    }
-                }
-                _ => out.push(*token),
+                (_, None) => out.push(*token),
             }
         }
         Ok(out)
     }
+
+    fn make(&self, text: String, call: Token<'a>) -> Result<&'a str, Diagnostic> {
+        self.macros.made.keep(text).ok_or_else(|| too_much(call.span))
+    }
+
+    /// One token of two.
+    fn paste(&self, left: Token<'a>, right: Token<'a>, call: Token<'a>) -> Result<Token<'a>, Diagnostic> {
+        let text = self.make(format!("{}{}", left.text, right.text), call)?;
+        match tokens(text, left.span).as_deref() {
+            Ok([one]) => Ok(Token { span: left.span, attached: left.attached, ..*one }),
+            _ => {
+                let message = format!("`{}` and `{}` do not make one word", left.text, right.text);
+                Err(Diagnostic::error("preprocessor", call.span, message)
+                    .note(format!("the macro `{}` joins them with `##`", call.text)))
+            }
+        }
+    }
+}
+
+/// What the arguments of `...` are called.
+const VARIADIC: &str = "__VA_ARGS__";
+
+impl<'a> Parameters<'a> {
+    /// What a token of the body stands for, if it is a parameter.
+    fn argument(&self, token: &Token<'a>, arguments: &[&[Token<'a>]]) -> Option<Vec<Token<'a>>> {
+        if token.kind != Kind::Word {
+            return None;
+        }
+        if self.variadic && token.text == VARIADIC {
+            let mut all = vec![];
+            for (n, argument) in arguments.iter().enumerate().skip(self.names.len()) {
+                if n > self.names.len() {
+                    all.push(Token { kind: Kind::Punctuation, text: ",", ..*token });
+                }
+                all.extend_from_slice(argument);
+            }
+            return Some(all);
+        }
+        let number = self.names.iter().position(|name| *name == token.text)?;
+        Some(arguments.get(number).copied().unwrap_or_default().to_vec())
+    }
+}
+
+/// The text of tokens as a string with its quotes.
+fn quoted(tokens: &[Token<'_>]) -> String {
+    let mut text = String::from("\"");
+    for (n, token) in tokens.iter().enumerate() {
+        if n > 0 && !token.attached {
+            text.push(' ');
+        }
+        for c in token.text.chars() {
+            // Within quotes only, as in C.
+            if (c == '"' || c == '\\') && matches!(token.kind, Kind::Text | Kind::Char) {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+    }
+    text + "\""
 }
 
 fn too_much(span: Span) -> Diagnostic {
@@ -204,7 +328,8 @@ mod tests {
 
     /// Lines of `#define`, without that word, and what a text becomes with them.
     fn expanded(defines: &str, text: &str) -> Result<String, Diagnostic> {
-        let mut macros = Macros::default();
+        let made = Made::default();
+        let mut macros = Macros::new(&made);
         for line in defines.lines() {
             macros.define(&tokens(line, Span::default())?);
         }
@@ -228,6 +353,29 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_made_of_others() {
+        let defines = "N 4\nJOIN(a, b) a ## b\nWIDE(n) __be##n\nTEXT(x) #x\nVA(f, ...) f(0, ##__VA_ARGS__)\n\
+                       THIRD(a, b, c) a##b##c\nNAMED a ## _ ## b\nAFTER(x) x ## N";
+        for (text, expected) in [
+            ("JOIN(u, 32) x;", "u32 x ;"),
+            ("WIDE(16)", "__be16"),
+            // Its operands are not expanded, and what comes of it is.
+            ("JOIN(N, 1) JOIN(, N) JOIN(N,)", "N1 4 4"),
+            ("AFTER(x)", "xN"),
+            ("THIRD(1, 2, 3)", "123"),
+            ("NAMED", "a_b"),
+            ("TEXT(a  b+\"c\\n\")", "\"a b+\\\"c\\\\n\\\"\""),
+            ("VA(f) VA(f, 1, 2)", "f ( 0 ) f ( 0 , 1 , 2 )"),
+            (
+                "DECLARE_BITMAP(map, 100)",
+                "unsigned long map [ ( ( ( 100 ) + ( ( 8 * sizeof ( long ) ) ) - 1 ) / ( ( 8 * sizeof ( long ) ) ) ) ]",
+            ),
+        ] {
+            assert_eq!(expanded(defines, text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_leads_to_itself_ends() {
         assert_eq!(expanded("A B\nB A", "A B").unwrap(), "A B");
         assert_eq!(expanded("F(x) F(x + 1)", "F(1)").unwrap(), "F ( 1 + 1 )");
@@ -239,6 +387,10 @@ mod tests {
     #[test]
     fn wrong_uses_are_told() {
         assert!(expanded("F(a, b) a", "F(1)").unwrap_err().message.contains("takes 2 arguments"));
-        assert!(expanded("F(a) x##a", "F(1)").unwrap_err().message.contains("##"));
+        let error = expanded("F(a) x##a", "F(+)").unwrap_err();
+        assert_eq!(error.message, "`x` and `+` do not make one word");
+        assert!(expanded("F(a) # b", "F(1)").unwrap_err().message.contains("stands before no parameter"));
+        let endless = format!("F(a) {}", "a##1 ".repeat(MAX_MADE + 1));
+        assert!(expanded(&endless, "F(x)").unwrap_err().message.contains("too much"));
     }
 }

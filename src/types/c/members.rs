@@ -102,10 +102,11 @@ impl<'a> Parser<'_, 'a> {
                 let Some((name, span)) = declared.name else { return Err(self.unexpected("a field's name")) };
                 list.name(name, span)?;
                 let attributes = specifiers.attributes.and(declared.attributes);
+                let object = self.vector(declared.object, attributes, span)?;
                 if self.at(":") {
-                    self.bitfield(Some(name), &declared.object, attributes, span, list)?;
+                    self.bitfield(Some(name), &object, attributes, span, list)?;
                 } else {
-                    self.member(Some(name), &declared.object, attributes, vec![], span, list)?;
+                    self.member(Some(name), &object, attributes, vec![], span, list)?;
                 }
             }
             if !self.take(",") {

@@ -29,7 +29,7 @@ pub use scope::Scope;
 use crate::diagnostics::{Diagnostics, Span};
 use crate::syntax::ast::{Definition, DefinitionKind, Tag};
 use crate::types::store::Types;
-use macros::Macros;
+use macros::{Macros, Made};
 use parser::Parser;
 use token::{Kind, Token};
 
@@ -43,7 +43,8 @@ pub fn define(definitions: &[Definition], types: &mut Types) -> Diagnostics {
     if !definitions.iter().any(|d| d.kind == DefinitionKind::Type) {
         return diagnostics;
     }
-    let mut reader = Reader { macros: Macros::default(), pack: Pack::default(), read: vec![] };
+    let made = Made::default();
+    let mut reader = Reader { macros: Macros::new(&made), pack: Pack::default(), read: vec![] };
     for definition in definitions {
         if let Err(diagnostic) = reader.read(definition) {
             diagnostics.push(diagnostic);

@@ -162,8 +162,9 @@ impl<'t, 'a> Parser<'t, 'a> {
             )
             .note("C definitions of a script can only define types; there is no memory for variables"));
         }
-        let mut object = declared.object;
-        let align = specifiers.attributes.and(declared.attributes).aligned;
+        let attributes = specifiers.attributes.and(declared.attributes);
+        let mut object = self.vector(declared.object, attributes, span)?;
+        let align = attributes.aligned;
         object.align = object.align.max(align);
         if let Some((known, first)) = self.types.scope().typedefs.get(name)
             && *known != object
@@ -197,6 +198,7 @@ impl<'t, 'a> Parser<'t, 'a> {
             || is_integer_word(token.text)
             || is_attribute(token.text)
             || floating(token.text).is_some()
+            || matches!(token.text, "typeof" | "__typeof__" | "__typeof")
             || self.typedef(token.text).is_some()
     }
 
@@ -237,7 +239,11 @@ impl<'t, 'a> Parser<'t, 'a> {
                     found = Some(opaque(16, 16));
                     self.skip();
                 }
-                "typeof" | "__typeof__" | "__typeof" | "_BitInt" | "_Complex" if found.is_none() => {
+                "typeof" | "__typeof__" | "__typeof" if found.is_none() && words.is_empty() => {
+                    self.skip();
+                    found = Some(self.nested(Self::type_of)?);
+                }
+                "_BitInt" | "_Complex" if found.is_none() => {
                     let message = format!("`{}` is not supported in C definitions", token.text);
                     return Err(Diagnostic::error("unsupported", token.span, message));
                 }

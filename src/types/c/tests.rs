@@ -96,6 +96,11 @@ struct pack_two { char a; int b; long c; char d; unsigned e : 20; unsigned f : 2
 struct pack_one { char a; struct plain p; long b; unsigned c : 5; int : 0; char d; };
 #pragma pack(pop)
 struct pack_none { char a; int b; };
+#define FIELD(type, name) type name ## _field; type name ## _other
+struct made { FIELD(char, a); FIELD(long, b); };
+typedef int four __attribute__((vector_size(16)));
+struct vectors { char a; four b; char c; short d __attribute__((vector_size(8))); char e; float f __attribute__((vector_size(16))); };
+struct typeofs { typeof(int) a; __typeof__(struct plain *) b; typeof(((struct nested *)0)->in) c; typeof(((struct arrays *)0)->m[1]) d; typeof(1ul) e; typeof(N + 'a') f; };
 struct self { struct self *next, *prev; struct later *later; };
 struct later { struct self self; };
 "#;
@@ -279,14 +284,20 @@ fn mistakes_are_told_with_their_places() {
         ("struct a { long short x; };", "`long short` is not a type of C"),
         ("struct a { string x; };", "it is a type of the language, but not of C"),
         ("struct a { int x; } __attribute__((aligned(3)));", "3 is not an alignment"),
-        ("struct a { int x __attribute__((vector_size(16))); };", "`vector_size` is not supported"),
+        ("struct a { int x __attribute__((vector_size(2))); };", "this cannot be a vector of 2 bytes"),
+        ("struct a { int x __attribute__((mode(QI))); };", "`mode` is not supported"),
         ("enum e { A, A };", "the constant `A` is defined twice"),
         ("enum e { A }; union e { int x; };", "union e is defined twice"),
         ("union e { int x; }; struct a { struct e e; };", "`e` is no struct"),
         ("typedef int t; typedef long t;", "the type `t` is defined twice"),
         ("typedef int 3;", "expected a name, found `3`"),
         ("struct a { int; };", ""),
-        ("struct a { typeof(int) x; };", "`typeof` is not supported"),
+        ("struct a { typeof(int; };", "expected `)` after `typeof(`"),
+        ("struct a { int x; }; struct b { typeof(((struct a *)0)->y) x; };", "there is no field `y`"),
+        (
+            "struct a { int x; }; struct b { typeof(((struct a *)0)->x[1]) x; };",
+            "neither an array nor a pointer",
+        ),
         ("#define M(x) x\nstruct a { M() int y; M int z; };", "stdin:2:23-24: ERROR:"),
         ("struct a { int @x; };", "`@` means nothing in C"),
     ] {

@@ -94,7 +94,7 @@ functions! {
     fn clang_getCanonicalType(RawType) -> RawType;
     fn clang_getTypeDeclaration(RawType) -> RawCursor;
     fn clang_getPointeeType(RawType) -> RawType;
-    fn clang_getArrayElementType(RawType) -> RawType;
+    fn clang_getElementType(RawType) -> RawType;
     fn clang_getNumElements(RawType) -> c_longlong;
     fn clang_Type_getSizeOf(RawType) -> c_longlong;
     fn clang_Type_getAlignOf(RawType) -> c_longlong;
