@@ -77,7 +77,7 @@ fn in_space(call: &mut Call<'_, '_, '_>, space: Space) -> Checked<Value> {
 
 fn sizeof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let Some(e) = call.syntax.first() else { return Err(crate::check::Stop::Reported) };
-    let ty = call.check.static_type(e)?;
+    let ty = call.check.type_in_memory(e)?;
     call.check.sizeof(&ty, call.span)
 }
 

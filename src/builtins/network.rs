@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Builtin, Kind, optional, required};
-use crate::check::{Call, Checked, Stop, Value, build};
+use crate::check::{Call, Checked, Stop, Value, build, characters};
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr, ExprKind};
 use crate::types::{Int, Type, layout};
@@ -42,7 +42,7 @@ pub const TABLE: &[Builtin] = &[
 fn ntop(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let both = call.has(1);
     let address_index = usize::from(both);
-    let address = call.value(address_index)?;
+    let address = characters(call.value(address_index)?);
     let ty = address.ty().clone();
     let size = match &ty {
         Type::Int(_) => 4,
@@ -134,7 +134,7 @@ fn pton(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 }
 
 fn macaddr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    let address = call.value(0)?;
+    let address = characters(call.value(0)?);
     let (ty, at) = (address.ty().clone(), call.arg_span(0));
     if address.text().is_some() {
         return call.check.error("argument-type", at, "macaddr() does not support literal string arguments");

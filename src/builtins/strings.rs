@@ -1,7 +1,7 @@
 //! Strings and buffers.
 
 use super::{Builtin, Kind, optional, required};
-use crate::check::{Call, Checked, Value, build};
+use crate::check::{Call, Checked, Value, build, characters};
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Expr, ExprKind};
 use crate::syntax::ast;
@@ -116,7 +116,7 @@ pub(super) fn memory(call: &mut Call<'_, '_, '_>, value: Value) -> Option<(Expr,
 }
 
 fn buffer(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    let from = call.value(0)?;
+    let from = characters(call.value(0)?);
     let limit = length(call, 1)?;
     let longest = longest(call);
     let ty = from.ty().clone();

@@ -129,7 +129,7 @@ fn length(text: Expr, call: &Call<'_, '_, '_>) -> Value {
 
 fn strcap(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let span = call.span;
-    let written = call.syntax.first().map(|e| call.check.type_of(e)).transpose()?;
+    let written = call.syntax.first().map(|e| call.check.type_in_memory(e)).transpose()?;
     let text = text(call, 0)?;
     match (written, text.ty()) {
         (Some(Type::Array { len, .. }), _) => Ok(literal_int(u64::from(len), span)),

@@ -42,7 +42,7 @@ impl Checker<'_, '_> {
                 Some(Place { kind: PlaceKind::MapValue { map, key: key.map(Box::new) }, ty, span })
             }
             _ => {
-                let value = self.value(operand)?;
+                let value = super::place::characters(self.value(operand)?);
                 self.place_of(value.expr)
             }
         };

@@ -25,10 +25,7 @@ impl Checker<'_, '_> {
         if depends_on_types(operand) {
             self.env.settled()?;
         }
-        self.probe.unevaluated += 1;
-        let value = self.value(operand);
-        self.probe.unevaluated -= 1;
-        let value = value?;
+        let value = self.unevaluated(operand)?;
         if value.literal {
             return Ok(Value { expr: crate::ir::Expr { span, ..value.expr }, ..value });
         }
@@ -91,10 +88,26 @@ impl Checker<'_, '_> {
             }
             return self.map_type(map);
         }
+        Ok(self.unevaluated(e)?.ty().clone())
+    }
+
+    /// As [`Checker::static_type`], but for arrays of characters, whose size is their own.
+    pub fn type_in_memory(&mut self, e: &ast::Expr) -> Checked<Type> {
+        let ty = self.static_type(e)?;
+        match (&ty, &e.kind) {
+            (_, ExprKind::TypeCall { .. } | ExprKind::Map { .. } | ExprKind::Name(_)) => Ok(ty),
+            (_, ExprKind::Call { name, .. }) if name == "typeof" => Ok(ty),
+            (Type::Str(_), _) => Ok(super::place::characters(self.unevaluated(e)?).ty().clone()),
+            _ => Ok(ty),
+        }
+    }
+
+    /// What an expression would be, which is not run.
+    fn unevaluated(&mut self, e: &ast::Expr) -> Checked<Value> {
         self.probe.unevaluated += 1;
         let value = self.value(e);
         self.probe.unevaluated -= 1;
-        Ok(value?.ty().clone())
+        value
     }
 
     /// `typeinfo`: what type something is, as a record of literals.

@@ -169,6 +169,7 @@ impl Checker<'_, '_> {
 
     /// `(type)value`
     pub fn cast(&mut self, value: Value, to: Type, span: Span) -> Checked<Value> {
+        let value = if matches!(to, Type::Str(_)) { value } else { super::place::characters(value) };
         let from = value.ty().clone();
         let to = self.unsized_array(&from, to);
         let space = match &from {

@@ -336,7 +336,7 @@ impl Checker<'_, '_> {
                     .help("pid, tid and the like are builtins"),
                 );
             }
-            return Ok(Value::new(ir::Expr { span, ..value.clone() }));
+            return Ok(Value::new(super::place::recorded(ir::Expr { span, ..value.clone() })));
         }
         let names: Vec<&str> = args.iter().map(|(n, _)| n.as_str()).collect();
         let mut error = Diagnostic::error(
@@ -385,7 +385,9 @@ impl Checker<'_, '_> {
     /// `args` alone: all of them as a record.
     pub fn all_arguments(&mut self, span: Span) -> Checked<Value> {
         let args = self.arguments(span)?.into_iter().filter(|(_, expr)| !self.is_common_field(expr));
-        let parts = args.map(|(name, expr)| (name, Value::new(ir::Expr { span, ..expr }))).collect();
+        let parts =
+            args.map(|(name, expr)| (name, Value::new(super::place::recorded(ir::Expr { span, ..expr }))));
+        let parts = parts.collect();
         Ok(self.pack_record(parts, span))
     }
 }

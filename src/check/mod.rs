@@ -27,6 +27,7 @@ mod walk;
 
 pub(crate) use calls::Call;
 pub(crate) use operators::{literal_bool, literal_int, literal_text};
+pub(crate) use place::characters;
 pub(crate) use shape::Value;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};

@@ -7,7 +7,7 @@ use super::address::space_of;
 use super::shape::Value;
 use super::{Checked, Checker, build};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::ir::{self, ExprKind, Place};
+use crate::ir::{self, ExprKind, Place, PlaceKind};
 use crate::types::{Bits, Field, Int, Space, StructId, Type, layout};
 
 impl Checker<'_, '_> {
@@ -33,10 +33,16 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// A place's value; arrays of characters are strings.
+    /// A place's value; arrays of characters are strings. Such an array may be full, so that the string has one byte
+    /// more than it: for the NUL, which is put where the array ends.
     fn read(&mut self, mut place: Place) -> Value {
         let space = space_of(&place);
         place.ty = self.read_in(place.ty, space);
+        // Where a pointer to a string points, the string has its NUL.
+        let within = matches!(place.kind, PlaceKind::Field { .. } | PlaceKind::Index { .. });
+        if let (Type::Str(len), true) = (&place.ty, within) {
+            place.ty = array_of_characters(*len);
+        }
         let characters = match &place.ty {
             Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Some(*len),
             _ => None,
@@ -48,8 +54,8 @@ impl Checker<'_, '_> {
                 Value::new(build::address_of(place, space))
             }
             Some(len) => {
-                place.ty = Type::Str(len);
-                Value::new(build::load(place))
+                let array = build::load(place);
+                Value::new(ir::Expr { ty: Type::Str(len.saturating_add(1)), ..array })
             }
             None => Value::new(build::load(place)),
         }
@@ -127,9 +133,16 @@ impl Checker<'_, '_> {
     /// A field of a struct that was copied: `$s = *(struct x *)arg0; $s.y`.
     fn copied_field(&mut self, base: ir::Expr, field: &Field, span: Span) -> Value {
         let ty = match &field.ty {
-            Type::Array { elem, len } if **elem == Type::Int(Int::I8) => Type::Str(*len),
+            Type::Str(len) => array_of_characters(*len),
             other => other.clone(),
         };
+        if let Type::Array { elem, len } = &ty
+            && **elem == Type::Int(Int::I8)
+        {
+            let string = Type::Str(len.saturating_add(1));
+            let array = build::part(base, field.offset, ty, span);
+            return Value::new(build::expr(ExprKind::Pack(vec![(0, array)]), string, span));
+        }
         Value::new(match (field.bits, ty.as_int()) {
             // The bits are those of the integer, also where it is read as a bool.
             (Some(bits), Some(int)) => {
@@ -267,6 +280,7 @@ impl Checker<'_, '_> {
                 ),
             };
         }
+        let base = characters(base);
         let (constant, index_span) = (index.constant(), index.expr.span);
         let index = match self.number(index) {
             Ok(index) if constant.is_none_or(|n| n >= 0) => index,
@@ -364,6 +378,45 @@ impl Checker<'_, '_> {
         let sum = build::binary(ir::Binary::Add, build::cast(pointer, Type::U64), bytes);
         ir::Expr { span, ..build::cast(sum, ty) }
     }
+}
+
+fn array_of_characters(len: u32) -> Type {
+    Type::Array { elem: Box::new(Type::Int(Int::I8)), len }
+}
+
+/// A tracepoint's argument: an array of characters in the record may be full as one of a struct.
+pub fn recorded(argument: ir::Expr) -> ir::Expr {
+    match (argument.kind, argument.ty) {
+        (ExprKind::Load(mut place), Type::Str(len)) if matches!(place.kind, PlaceKind::Context { .. }) => {
+            place.ty = array_of_characters(len);
+            ir::Expr {
+                kind: ExprKind::Load(place),
+                ty: Type::Str(len.saturating_add(1)),
+                span: argument.span,
+            }
+        }
+        (kind, ty) => ir::Expr { kind, ty, span: argument.span },
+    }
+}
+
+/// A string that was an array of characters as that array, for what looks at its bytes.
+pub fn characters(value: Value) -> Value {
+    if !matches!(value.ty(), Type::Str(_)) {
+        return value;
+    }
+    let expr = match value.expr.kind {
+        ExprKind::Load(place) if matches!(place.ty, Type::Array { .. }) => {
+            ir::Expr { ty: place.ty.clone(), kind: ExprKind::Load(place), span: value.expr.span }
+        }
+        ExprKind::Pack(mut parts) if matches!(parts.as_slice(), [(0, whole)] if matches!(whole.ty, Type::Array { .. })) => {
+            match parts.pop() {
+                Some((_, whole)) => whole,
+                None => ir::Expr { kind: ExprKind::Pack(parts), ..value.expr },
+            }
+        }
+        kind => ir::Expr { kind, ..value.expr },
+    };
+    Value { expr, ..value }
 }
 
 /// A bitfield out of the integer that holds it.

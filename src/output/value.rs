@@ -386,13 +386,11 @@ impl Show<'_, '_> {
         Leaf::Unsigned(n)
     }
 
-    /// Whether a string of that many characters was longer where it was read. One without room for a NUL was, and
-    /// so was one that fills a string as large as the configuration allows: the kernel's copying always leaves a
-    /// NUL. A text of exactly that length cannot be told from a longer one.
+    /// Whether a string of that many characters was longer where it was read: one that fills a string as large as the
+    /// configuration allows, since the kernel's copying always leaves a NUL. A text of exactly that length cannot be
+    /// told from a longer one. A field of a struct may be full without one, and is all there is.
     fn truncated(&self, characters: usize, size: u32) -> bool {
-        let size = size as usize;
-        let full = u64::from(size as u32) >= self.names.config.max_strlen && characters + 1 >= size;
-        size > 0 && (characters >= size || full)
+        u64::from(size) >= self.names.config.max_strlen && characters + 1 >= size as usize
     }
 
     fn stack(&mut self, out: &mut Vec<u8>, format: StackFormat, pid: Option<u32>, bytes: &[u8]) {

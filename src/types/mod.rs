@@ -271,10 +271,10 @@ impl fmt::Display for Spelled<'_> {
             }
             Type::Record(fields) => {
                 write!(f, "record {{ ")?;
-                for (name, ty) in fields {
-                    write!(f, ".{name} = {}; ", inner(ty))?;
+                for (n, (name, ty)) in fields.iter().enumerate() {
+                    write!(f, "{}.{name} = {}", if n > 0 { ", " } else { "" }, inner(ty))?;
                 }
-                write!(f, "}}")
+                write!(f, " }}")
             }
             Type::Inet => write!(f, "inet"),
             Type::Mac => write!(f, "macaddr_t"),
