@@ -20,7 +20,7 @@ mod text;
 mod time;
 mod values;
 
-pub use values::argument;
+pub use values::numbered;
 
 /// What the documented library has and this one does not: who writes it has not mistyped.
 pub const NOT_YET: &[&str] = &[
@@ -281,11 +281,20 @@ pub fn all() -> impl Iterator<Item = &'static Builtin> {
     TABLES.iter().copied().flatten()
 }
 
+/// Names of before 0.10, and what is called so now.
+const RENAMED: &[(&str, &str)] = &[("stack", "kstack"), ("sym", "ksym")];
+
+/// What is called so now, for a name that is no longer used.
+pub fn renamed(name: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == name).map(|(_, new)| *new)
+}
+
 /// The builtin of a name, new or old.
 pub fn find(name: &str) -> Option<&'static Builtin> {
+    let name = renamed(name).unwrap_or(name);
     let named = |name: &str| all().find(|b| b.names().any(|n| n == name));
     let beneath = || name.strip_prefix("__builtin_").filter(|name| BENEATH.contains(name)).and_then(named);
-    named(name).or_else(|| values::argument(name)).or_else(beneath)
+    named(name).or_else(|| values::numbered(name)).or_else(beneath)
 }
 
 /// What the reference's library puts a macro over, so that macros of scripts may name the thing itself, with

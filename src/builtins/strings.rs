@@ -15,7 +15,10 @@ pub const TABLE: &[Builtin] = &[
         "The string at an address, up to its NUL",
         string,
     )
-    .doc("At most `length` bytes with its NUL, so one character less; and never more than `max_strlen`."),
+    .doc(
+        "At most `length` bytes with its NUL, so one character less; and never more than `max_strlen`. Where a probe \
+         in the kernel does not know whose memory an address is of, as with `arg1` of a system call, the address tells.",
+    ),
     Builtin::function(
         "buf",
         &[required("data", Kind::Any), optional("length", Kind::Int)],
@@ -111,7 +114,6 @@ pub(super) fn memory(call: &mut Call<'_, '_, '_>, value: Value) -> Option<(Expr,
         }
         _ => call.check.address(value).ok()?,
     };
-    let space = call.check.resolve_space(space);
     Some((build::cast(address, Type::U64), space))
 }
 

@@ -48,10 +48,21 @@ const ARGUMENT: Builtin =
 
 static ARGUMENTS: Builtin = ARGUMENT;
 
-/// The builtin for `arg0`, `arg1`, ….
-pub fn argument(name: &str) -> Option<&'static Builtin> {
-    let digits = name.strip_prefix("arg")?;
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(&ARGUMENTS)
+/// `sarg0`, `sarg1`, …: gone since 0.25, but they can mean nothing else.
+static STACK_ARGUMENTS: Builtin =
+    Builtin::value("sargN", "uint64", "An argument that the traced function finds on its stack", stack_arg);
+
+/// The builtin for `arg0`, `arg1`, … and `sarg0`, `sarg1`, ….
+pub fn numbered(name: &str) -> Option<&'static Builtin> {
+    let builtins = [("arg", &ARGUMENTS), ("sarg", &STACK_ARGUMENTS)];
+    builtins.into_iter().find(|(prefix, _)| number(name, prefix).is_some()).map(|(_, builtin)| builtin)
+}
+
+/// The number behind a prefix. Numbers too large for any argument are only that.
+fn number(name: &str, prefix: &str) -> Option<usize> {
+    let digits = name.strip_prefix(prefix)?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(usize::MAX))
 }
 
 fn args(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
@@ -60,10 +71,10 @@ fn args(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn arg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let (name, span) = (call.name, call.span);
-    let index = name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX);
+    let index = number(name, "arg").unwrap_or(usize::MAX);
     let words = call.check.in_view(|v| Some(v.words.clone())).unwrap_or_default();
     if let Some(word) = words.get(index) {
-        let space = call.check.in_view(|v| Some(v.space)).unwrap_or_default();
+        let space = register_space(call);
         return Ok(Value { space, ..Value::new(crate::ir::Expr { span, ..word.clone() }) });
     }
     if words.is_empty() {
@@ -83,10 +94,39 @@ fn arg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     )
 }
 
+fn stack_arg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    /// No calling convention's limit, but what no function has.
+    const MOST: usize = 255;
+    let (name, span) = (call.name, call.span);
+    let Some(index) = number(name, "sarg").filter(|n| *n <= MOST) else {
+        return call.fail("args-unavailable", format!("there is no {name}: the last is sarg{MOST}"));
+    };
+    let offset = Arch::HOST.stack_arguments as usize + 8 * index;
+    let instead = format!("*(reg(\"sp\") + {offset})");
+    call.check.old_form(
+        span,
+        "sarg0, sarg1, … are no longer part of the language",
+        format!("write {instead} for {name}"),
+    );
+    let pointer = register(call, name, Arch::HOST.sp)?;
+    let address = build::binary(Binary::Add, pointer.expr, call.number_expr(offset as u64));
+    let space = call.check.in_view(|v| Some(v.space)).unwrap_or_default();
+    call.check.deref(Value { space, ..Value::new(address) }, span)
+}
+
+/// Where an address leads that a probe finds in a register: a process knows only its own memory, but the kernel's
+/// functions get addresses of both kinds.
+fn register_space(call: &Call<'_, '_, '_>) -> Space {
+    match call.check.in_view(|v| Some(v.space)) {
+        Some(Space::User) => Space::User,
+        _ => Space::Unknown,
+    }
+}
+
 fn retval(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let span = call.span;
     if let Some(value) = call.check.in_view(|v| v.retval.clone()) {
-        let space = call.check.in_view(|v| Some(v.space)).unwrap_or_default();
+        let space = register_space(call);
         return Ok(Value { space, ..Value::new(crate::ir::Expr { span, ..value }) });
     }
     let mut error = Diagnostic::error(

@@ -34,6 +34,11 @@ pub(crate) struct Call<'c, 'a, 'h> {
 impl<'a, 'h> Checker<'a, 'h> {
     /// A call in an expression.
     pub fn call(&mut self, name: &str, name_span: Span, args: &[ast::Expr], span: Span) -> Checked<Value> {
+        if name == "delete"
+            && let Some(deleted) = self.old_delete(args, span)
+        {
+            return deleted;
+        }
         match builtins::find(name) {
             Some(builtin) => self.call_builtin(builtin, name, name_span, Some(args), span),
             None => {
@@ -61,6 +66,9 @@ impl<'a, 'h> Checker<'a, 'h> {
         args: Option<&[ast::Expr]>,
         span: Span,
     ) -> Checked<Value> {
+        if let Some(new) = builtins::renamed(name) {
+            self.old_form(name_span, &format!("{name} is now called {new}"), format!("write {new}"));
+        }
         if builtin.gathers() {
             return self.fail(
                 Diagnostic::error(

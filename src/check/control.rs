@@ -78,6 +78,11 @@ impl Checker<'_, '_> {
                 self.if_statement(condition, then, otherwise.as_ref(), span, out)?;
             }
             ast::StmtKind::While { condition, body } => {
+                self.old_form(
+                    keyword(span, "while"),
+                    "While loops are deprecated",
+                    "where the number of rounds is known, write for ($i : 0..10) { … }",
+                );
                 let condition = self.condition(condition);
                 let body = self.loop_body(body);
                 out.push(build::stmt(StmtKind::While { condition: condition?, body }, span));
@@ -455,6 +460,11 @@ fn block_leaves(block: &ast::Block) -> bool {
     let value = block.value.as_ref();
     block.statements.iter().any(|stmt| leaves(&stmt.kind))
         || value.is_some_and(|e| matches!(&e.kind, ExprKind::Call { name, .. } if name == "exit"))
+}
+
+/// The word that a statement begins with.
+fn keyword(stmt: Span, word: &str) -> Span {
+    Span { end: stmt.start + u32::try_from(word.len()).unwrap_or(0), ..stmt }
 }
 
 /// Keeps what an expression does, and drops what it yields.

@@ -17,6 +17,7 @@ mod env;
 mod events;
 mod expr;
 mod maps;
+mod old;
 mod operators;
 mod place;
 mod program;

@@ -121,7 +121,7 @@ pub fn uses(script_probe: &Probe) -> Uses {
         let Node::Expr(e) = node else { return };
         if let ExprKind::Name(name) | ExprKind::Call { name, .. } = &e.kind {
             uses.typed |= matches!(name.as_str(), "args" | "retval");
-            uses.words |= crate::builtins::argument(name).is_some();
+            uses.words |= crate::builtins::numbered(name).is_some();
             uses.name |= name == "probe";
         }
     });

@@ -340,8 +340,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let address = self.scalar(address)?;
                 let len = len.as_deref().map(|len| self.scalar(len)).transpose()?;
                 self.locate(expr.span);
-                let space = self.space(*space);
-                self.read_string(to, size, address, len, space, padding).map(drop)
+                self.read_string(to, size, address, len, *space, padding).map(drop)
             }
             ExprKind::ReadBuffer { address, len, space } => {
                 let Type::Buf(n) = expr.ty else {
@@ -356,7 +355,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 if padding == Padding::Zero || to.on_stack {
                     self.zero(data, n)?;
                 }
-                self.read_buffer(data, len, address, self.space(*space))
+                self.read_buffer(data, len, address, *space)
             }
             ExprKind::Pack(parts) => self.pack(parts, to, size, padding),
             ExprKind::Stack => {

@@ -62,10 +62,36 @@ impl<'g, 'c> Gen<'g, 'c> {
             }
             None => ll.imm(u64::from(size)),
         };
-        let helper = if space == Space::User { id::PROBE_READ_USER_STR } else { id::PROBE_READ_KERNEL_STR };
-        let result = ll.helper(helper, &[to.ptr.into(), size.into(), address.into()])?;
-        self.check_helper(helper, result)?;
-        Ok(result)
+        let args = [to.ptr.into(), size.into(), address.into()];
+        self.read_with((id::PROBE_READ_USER_STR, id::PROBE_READ_KERNEL_STR), address, space, &args)
+    }
+
+    /// Calls the helper for user or the one for kernel memory. Where the script does not say which it is, a probe in
+    /// the kernel may have got the address from either (a system call's argument, kept in a map), and the address
+    /// tells: the kernel's are those of the upper half.
+    fn read_with(
+        &mut self,
+        (user, kernel): (u32, u32),
+        address: IntValue<'c>,
+        space: Space,
+        args: &[super::llvm::Arg<'c>],
+    ) -> Result<IntValue<'c>> {
+        // Where the upper half begins on x86_64; arm64's processors look at this bit, above it may be a tag.
+        const UPPER: u64 = if cfg!(target_arch = "aarch64") { 1 << 55 } else { 1 << 63 };
+        let read = |g: &mut Self, helper: u32| {
+            let result = g.ll.helper(helper, args)?;
+            g.check_helper(helper, result)?;
+            Ok(result)
+        };
+        match (space, self.space(space)) {
+            (_, Space::User) => read(self, user),
+            (Space::Unknown, _) => {
+                let upper = self.ll.builder.build_and(address, self.ll.imm(UPPER), "")?;
+                let is_user = self.ll.compare(IntPredicate::EQ, upper, self.ll.imm(0))?;
+                self.choose(is_user, |g| read(g, user), |g| read(g, kernel))
+            }
+            _ => read(self, kernel),
+        }
     }
 
     pub(super) fn read_string_place(
@@ -86,9 +112,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         address: IntValue<'c>,
         space: Space,
     ) -> Result<()> {
-        let helper = if space == Space::User { id::PROBE_READ_USER } else { id::PROBE_READ_KERNEL };
-        let result = self.ll.helper(helper, &[to.ptr.into(), len.into(), address.into()])?;
-        self.check_helper(helper, result)
+        let args = [to.ptr.into(), len.into(), address.into()];
+        self.read_with((id::PROBE_READ_USER, id::PROBE_READ_KERNEL), address, space, &args).map(drop)
     }
 
     /// Copies a string up to its NUL; the place's size may be another.
@@ -135,8 +160,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let address = self.scalar(address)?;
                 let len = len.as_deref().map(|len| self.scalar(len)).transpose()?;
                 self.locate(expr.span);
-                let space = self.space(*space);
-                let result = self.read_string(to, *n, address, len, space, Padding::Undefined)?;
+                let result = self.read_string(to, *n, address, len, *space, Padding::Undefined)?;
                 self.text_length(result, *n)
             }
             (ExprKind::Bytes(bytes), Type::Str(n)) => {
