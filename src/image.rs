@@ -180,6 +180,10 @@ pub enum Target {
     /// With `--test` and `--bench`.
     Test,
     Bench,
+    /// Read to its end once everything is attached. `pid` limits it to one task.
+    Iter {
+        pid: Option<u32>,
+    },
     Kprobe {
         function: String,
         module: Option<String>,
@@ -270,6 +274,7 @@ impl Target {
             | Target::Signal
             | Target::Test
             | Target::Bench
+            | Target::Iter { .. }
             | Target::Fentry { .. }
             | Target::RawTracepoint { .. } => None,
             Target::Kprobe { name_id, .. }
@@ -289,6 +294,7 @@ impl Target {
             | Target::Signal
             | Target::Test
             | Target::Bench
+            | Target::Iter { .. }
             | Target::Fentry { .. }
             | Target::RawTracepoint { .. } => {}
             Target::Kprobe { name_id, .. }

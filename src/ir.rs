@@ -36,6 +36,8 @@ pub struct Probe {
     pub nesting: Nesting,
     /// Whether the kernel takes only zero as the program's result: see `check_return_code` in its verifier.
     pub returns_zero: bool,
+    /// Where in the context the pointer is without which there is nothing to do.
+    pub object: Option<u32>,
     /// Where pointers of [`Space::Unknown`] lead.
     pub space: Space,
     pub attach: Vec<Attach>,
@@ -54,6 +56,8 @@ pub enum Context {
     Registers,
     /// A tracepoint's record, as in its `format` file.
     Record,
+    /// As [`Context::Words`], of pointers that may be null: `iter`.
+    Objects,
     /// An array of `u64`: fentry, fexit, raw tracepoints. Pointers among them are trusted by the verifier.
     Words,
 }

@@ -175,6 +175,10 @@ fn probetype(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn ctx(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let span = call.span;
+    if let Some(own) = call.check.in_view(|v| v.ctx.clone()) {
+        let pointer = Type::ptr(own, Space::Bpf);
+        return Ok(Value::new(build::expr(ExprKind::ContextPointer, pointer, span)));
+    }
     match call.check.in_view(|v| Some(v.context)) {
         Some(Context::Registers) => {
             let tag = Some(crate::syntax::ast::Tag::Struct);

@@ -98,6 +98,7 @@ impl Checker<'_, '_> {
                     context: group.view.context,
                     nesting: group.view.nesting,
                     returns_zero: group.view.returns_zero,
+                    object: group.view.object,
                     space: group.view.space,
                     attach: group.attach.clone(),
                     variables: self.take_variables(),

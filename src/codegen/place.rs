@@ -126,7 +126,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             None => int,
         };
         let value = match address.base {
-            Base::Context => self.read_context(address, whole)?,
+            Base::Context => self.read_context(address, whole, matches!(ty, Type::Ptr { .. }))?,
             // The verifier wants to see the offset.
             Base::Pointer(_, Space::Bpf) if address.dynamic.is_none() => {
                 let pointer = self.ll.pointer(self.address_of(address)?)?;
@@ -154,7 +154,7 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     /// Direct loads, which the verifier allows in the context alone: for an array of words whole words only, for
     /// a tracepoint's record whatever is aligned.
-    fn read_context(&mut self, address: &Address<'c>, int: Int) -> Result<IntValue<'c>> {
+    fn read_context(&mut self, address: &Address<'c>, int: Int, pointer: bool) -> Result<IntValue<'c>> {
         if address.dynamic.is_some() {
             // Not a place that the verifier can check; as memory like any other it can be read.
             return self.scoped(|g| {
@@ -180,7 +180,12 @@ impl<'g, 'c> Gen<'g, 'c> {
                 }
                 self.ll.normalize(value, int)
             }
-            Context::Registers | Context::Words => {
+            Context::Objects if pointer && address.offset.is_multiple_of(8) => {
+                let value = self.ll.load_volatile(self.ll.at(context, address.offset)?, int)?;
+                // It may be null, so that the verifier would not let the script calculate with it.
+                self.ll.unknown(value)
+            }
+            Context::Registers | Context::Words | Context::Objects => {
                 let (word, within) = (address.offset & !7, address.offset & 7);
                 let value = self.ll.load_volatile(self.ll.at(context, word)?, Int::U64)?;
                 // An argument is in the low bytes of its word, whatever the byte order.

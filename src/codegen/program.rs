@@ -1,5 +1,6 @@
 //! One BPF program: its entry and exits, the functions that loops need, and where its values live.
 
+use inkwell::IntPredicate;
 use inkwell::basic_block::BasicBlock;
 use inkwell::values::{BasicValue, BasicValueEnum, FunctionValue, IntValue, PointerValue};
 
@@ -108,7 +109,9 @@ pub(super) fn generate<'c>(
         g.share_frame()?;
     }
     g.place_variables()?;
+    g.skip_nothing()?;
     g.statements(&probe.body)?;
+    g.pace()?;
     ll.jump(exit)?;
     g.finish(setup, body, exit, placeholder)?;
     Ok(function.get_name().to_string_lossy().into_owned())
@@ -214,6 +217,31 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         // Whatever follows is never reached, but has to be somewhere.
         self.ll.enter(self.ll.block("unreached")?);
+        Ok(())
+    }
+
+    /// After the last object the kernel runs an iterator's program once more, without one: that is not the script's to
+    /// see.
+    fn skip_nothing(&mut self) -> Result<()> {
+        let Some(object) = self.probe.object else { return Ok(()) };
+        let object = self.ll.load_volatile(self.ll.at(self.frame.context, object.into())?, Int::U64)?;
+        let missing = self.ll.compare(IntPredicate::EQ, object, self.ll.imm(0))?;
+        self.when(missing, |g| g.leave(None))
+    }
+
+    /// Writes a byte to the file that an iterator's reader reads, by which the reader gets its objects in pieces.
+    fn pace(&mut self) -> Result<()> {
+        if self.probe.context != ir::Context::Objects {
+            return Ok(());
+        }
+        let ll = self.ll;
+        // `struct bpf_iter_meta *` is the first thing in every iterator's context, and `struct seq_file *` in that.
+        let meta = ll.load_volatile(self.frame.context, Int::U64)?;
+        let file = ll.load_volatile(ll.pointer(meta)?, Int::U64)?;
+        let byte = self.stack_temp(8)?;
+        ll.store(byte.ptr, ll.imm(0), 8, 8)?;
+        let file = ll.pointer(file)?;
+        ll.helper(id::SEQ_WRITE, &[file.into(), byte.ptr.into(), ll.imm(1).into()])?;
         Ok(())
     }
 

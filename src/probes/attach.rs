@@ -1,6 +1,8 @@
 //! From what the manifest asks for to kernel links.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
 
@@ -15,6 +17,22 @@ use crate::kernel::{Feature, Kernel};
 pub struct Attachment {
     links: Vec<Link>,
     perf: Vec<PerfLink>,
+    iterators: Vec<Objects>,
+}
+
+/// A program over objects of the kernel, which runs when somebody reads it.
+pub struct Objects(OwnedFd);
+
+impl Objects {
+    /// Opens a list of its objects: reading that to the end runs the program for each.
+    pub fn open(&self) -> io::Result<File> {
+        // SAFETY: takes a descriptor that is open; the new one is ours.
+        match unsafe { libbpf_sys::bpf_iter_create(self.0.as_raw_fd()) } {
+            // SAFETY: as above.
+            fd if fd >= 0 => Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) })),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
 }
 
 /// A program on an event of `perf_event_open(2)`.
@@ -25,13 +43,23 @@ struct PerfLink {
 
 impl Attachment {
     pub fn is_empty(&self) -> bool {
-        self.links.is_empty() && self.perf.is_empty()
+        !self.waits() && self.iterators.is_empty()
+    }
+
+    /// Whether anything is attached that may fire at some time.
+    pub fn waits(&self) -> bool {
+        !self.links.is_empty() || !self.perf.is_empty()
+    }
+
+    pub fn iterators(&self) -> &[Objects] {
+        &self.iterators
     }
 
     /// Takes over another's links, so that all are detached together.
     pub fn append(&mut self, mut other: Attachment) {
         self.links.append(&mut other.links);
         self.perf.append(&mut other.perf);
+        self.iterators.append(&mut other.iterators);
     }
 
     /// How many hits of kprobes the kernel has missed: it fired in a probe already, or too many calls of the function
@@ -93,6 +121,24 @@ fn close<T: Send>(mut links: Vec<T>) {
             }
         }
     });
+}
+
+impl From<Link> for Attachment {
+    fn from(link: Link) -> Attachment {
+        Attachment { links: vec![link], perf: vec![], iterators: vec![] }
+    }
+}
+
+impl From<PerfLink> for Attachment {
+    fn from(link: PerfLink) -> Attachment {
+        Attachment { links: vec![], perf: vec![link], iterators: vec![] }
+    }
+}
+
+impl From<Objects> for Attachment {
+    fn from(objects: Objects) -> Attachment {
+        Attachment { links: vec![], perf: vec![], iterators: vec![objects] }
+    }
 }
 
 /// Why an attach point could not be attached.
@@ -176,6 +222,20 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
         Target::RawTracepoint { event } => linked(program.attach_raw_tracepoint(event)),
         // The function was named when the program was loaded.
         Target::Fentry { .. } => linked(program.attach_trace()),
+        Target::Iter { pid } => {
+            let mut info = libbpf_sys::bpf_iter_link_info::default();
+            info.task.pid = pid.unwrap_or(0);
+            let mut options = libbpf_sys::bpf_link_create_opts {
+                sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
+                ..Default::default()
+            };
+            if pid.is_some() {
+                options.iter_info = &raw mut info;
+                options.iter_info_len = size_of_val(&info) as u32;
+            }
+            let link = event::create_link(program, 0, libbpf_sys::BPF_TRACE_ITER, &options)?;
+            Ok(Objects(link).into())
+        }
         Target::Kprobe { function, module, offset, ret, name_id } => {
             let name = match module {
                 Some(module) => format!("{module}:{function}"),
@@ -232,7 +292,7 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
 /// A link of libbpf's, or the error number that it left in `errno`.
 fn linked(link: libbpf_rs::Result<Link>) -> Result<Attachment, Refusal> {
     let link = link.map_err(|_| Refusal::last())?;
-    Ok(Attachment { links: vec![link], perf: vec![] })
+    Ok(link.into())
 }
 
 fn cookies(name_ids: &[u32]) -> Vec<u64> {
@@ -283,13 +343,13 @@ fn on_event(
 ) -> Result<Attachment, Refusal> {
     if kernel.has(Feature::Cookie) {
         let link = event::link(program, &event, cookie)?;
-        return Ok(Attachment { links: vec![], perf: vec![PerfLink { link, event }] });
+        return Ok(PerfLink { link, event }.into());
     }
     // Older kernels have no links for these: the program is attached as long as the event is there.
     let link = program.attach_perf_event(event.as_raw_fd()).map_err(|_| Refusal::last())?;
     // The link closes it.
     let _ = event.into_raw_fd();
-    Ok(Attachment { links: vec![link], perf: vec![] })
+    Ok(link.into())
 }
 
 /// How many runs of a program the kernel has skipped, since it was running already on that CPU.

@@ -95,15 +95,18 @@ pub(super) fn link(program: &ProgramMut<'_>, event: &OwnedFd, cookie: u32) -> Re
         ..Default::default()
     };
     options.__bindgen_anon_1.perf_event.bpf_cookie = cookie.into();
-    // SAFETY: both descriptors are open, and the options state their own size.
-    let fd = unsafe {
-        libbpf_sys::bpf_link_create(
-            program.as_fd().as_raw_fd(),
-            event.as_raw_fd(),
-            libbpf_sys::BPF_PERF_EVENT,
-            &raw const options,
-        )
-    };
+    create_link(program, event.as_raw_fd(), libbpf_sys::BPF_PERF_EVENT, &options)
+}
+
+/// A BPF link of a kind, from a program to what a descriptor names (0 for nothing).
+pub(super) fn create_link(
+    program: &ProgramMut<'_>,
+    target: libc::c_int,
+    kind: libbpf_sys::bpf_attach_type,
+    options: &libbpf_sys::bpf_link_create_opts,
+) -> Result<OwnedFd, Refusal> {
+    // SAFETY: the program's descriptor is open, the kernel checks the other one, and the options state their own size.
+    let fd = unsafe { libbpf_sys::bpf_link_create(program.as_fd().as_raw_fd(), target, kind, options) };
     owned(fd.into())
 }
 

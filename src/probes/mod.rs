@@ -9,6 +9,7 @@ mod detach;
 mod event;
 mod fentry;
 mod functions;
+mod iter;
 mod kprobe;
 mod listing;
 pub mod pattern;
@@ -39,8 +40,8 @@ use crate::image::Attach;
 use crate::ir;
 use crate::kernel::{Feature, Kernel};
 use crate::syntax::ast::AttachPoint;
-use crate::types::Space;
 use crate::types::store::Types;
+use crate::types::{Space, Type};
 
 /// The code of a message about tracefs that cannot be read.
 pub const NO_TRACEFS: &str = "no-tracefs";
@@ -91,6 +92,10 @@ pub struct View {
     pub words: Vec<ir::Expr>,
     pub retval: Option<ir::Expr>,
     pub func: Option<ir::Expr>,
+    /// What `ctx` points to, where that is not `struct pt_regs`.
+    pub ctx: Option<Type>,
+    /// See [`ir::Probe::object`].
+    pub object: Option<u32>,
     /// `probe`: a constant where all attach points have one name, which need not be asked of the kernel.
     pub name: ir::Expr,
     /// Where `argN` and plain integers point, when they are used as pointers.
@@ -183,6 +188,7 @@ pub static PROVIDERS: &[&dyn Provider] = &[
     &kprobe::Kprobe::RETURN,
     &fentry::Fentry::ENTRY,
     &fentry::Fentry::RETURN,
+    &iter::Iter,
     &uprobe::Uprobe::ENTRY,
     &uprobe::Uprobe::RETURN,
     &usdt::Usdt,
@@ -226,7 +232,7 @@ pub fn resolve(
 }
 
 /// Documented kinds of attach points that no provider here makes, with their short names.
-const NOT_YET: [&[&str]; 2] = [&["watchpoint", "w", "asyncwatchpoint", "aw"], &["iter", "it"]];
+const NOT_YET: [&[&str]; 1] = [&["watchpoint", "w", "asyncwatchpoint", "aw"]];
 
 fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
     let name = point.parts.first().map_or("", |part| part.text.as_str());

@@ -16,6 +16,8 @@ impl View {
             words: vec![],
             retval: None,
             func: None,
+            ctx: None,
+            object: None,
             name: expr(ExprKind::Const(name.into()), Type::ProbeName),
             space: Space::Kernel,
             nesting,
@@ -32,6 +34,8 @@ impl View {
             && self.provider == other.provider
             && self.context == other.context
             && self.func == other.func
+            && self.ctx == other.ctx
+            && self.object == other.object
             && self.space == other.space
             && self.nesting == other.nesting
             && self.returns_zero == other.returns_zero

@@ -1,7 +1,7 @@
 //! A run from its beginning to its end.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::config::Missing;
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Program, Target};
 use crate::output::{self, Output};
-use crate::probes::attach::{AttachError, Attachment, attach};
+use crate::probes::attach::{AttachError, Attachment, Objects, attach};
 use crate::types::Type;
 
 /// How often losses are looked for and processes are looked at.
@@ -28,6 +28,8 @@ const EXECUTION: Duration = Duration::from_millis(50);
 const GATHER: Duration = Duration::from_millis(1);
 /// After so many records we see whether we should stop.
 const AT_ONCE: usize = 16_384;
+/// So many objects of an iterator at once.
+const PIECE: usize = 256;
 /// How long to wait for records that are still being written after everything was detached.
 const LAST_WRITES: Duration = Duration::from_millis(500);
 
@@ -148,14 +150,41 @@ impl<'a> Session<'a> {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
+        if !stopped {
+            self.iterate(attached.places.iterators())?;
+        }
         // With nothing attached, nothing is ever going to happen.
-        let listens = self.programs_at(&Target::Signal).next().is_some();
-        if !stopped && (listens || !attached.places.is_empty()) {
+        let waits = attached.places.waits() || self.programs_at(&Target::Signal).next().is_some();
+        if !stopped && waits && self.actions.exit.is_none() {
             self.poll(child.map(|child| &*child))?;
         }
         self.losses.of_kprobes(attached.places.missed());
         drop(attached);
         self.end()
+    }
+
+    /// Runs programs over objects of the kernel. They write a byte for each object, so that the kernel gives us pieces of
+    /// the work: what was sent meanwhile is handled before the next one.
+    fn iterate(&mut self, iterators: &[Objects]) -> Result<(), Stop> {
+        let problem =
+            |what, e| Diagnostic::error("iterator", None, format!("the iterator cannot be {what}: {e}"));
+        let mut piece = [0; PIECE];
+        for iterator in iterators {
+            let mut objects = iterator.open().map_err(|e| problem("opened", e))?;
+            loop {
+                let read = match objects.read(&mut piece) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    read => read.map_err(|e| problem("read", e))?,
+                };
+                while matches!(self.drain()?, Drained::More | Drained::Stopped) && self.actions.exit.is_none()
+                {
+                }
+                if read == 0 || self.actions.exit.is_some() || self.signals.stop() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What comes after everything was detached.
@@ -410,6 +439,7 @@ fn runs_last_attached_first(what: &Target) -> bool {
         | Target::KprobeMulti { .. }
         | Target::Tracepoint { .. }
         | Target::RawTracepoint { .. }
+        | Target::Iter { .. }
         | Target::Perf { .. } => false,
     }
 }

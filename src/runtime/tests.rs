@@ -21,6 +21,7 @@ fn compile(config: &Config, body: Vec<ir::Stmt>, maps: Vec<crate::image::Map>) -
             context: ir::Context::None,
             nesting: ir::Nesting::Interrupts,
             returns_zero: false,
+            object: None,
             space: Space::Kernel,
             attach: vec![Attach { name: "begin".into(), span, what: Target::Begin }],
             variables: vec![],

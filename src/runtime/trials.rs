@@ -23,7 +23,9 @@ impl Session<'_> {
             .programs_at(&target)
             .flat_map(|program| program.attach.iter().map(move |attach| (program, attach.name.as_str())))
             .collect();
-        let names: Vec<&str> = programs.iter().map(|(_, name)| *name).collect();
+        // `test:` and `bench:` go without saying.
+        let names: Vec<&str> =
+            programs.iter().map(|(_, name)| name.split_once(':').map_or(*name, |(_, name)| name)).collect();
         let color = self.job.color;
         let (mut passed, mut failed) = (vec![], false);
         let mut shown = 0;

@@ -100,6 +100,8 @@ fn group(point: &AttachPoint, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
         func: None,
         name: expr(ExprKind::Const(number.into()), Type::ProbeName),
         space: Space::Kernel,
+        ctx: None,
+        object: None,
         nesting: bpftrace::ir::Nesting::Never,
         returns_zero: false,
         filter_pid: false,

@@ -147,6 +147,7 @@ impl Script {
             context,
             nesting,
             returns_zero: section.starts_with("fentry"),
+            object: None,
             space,
             attach: vec![Attach { name: format!("probe:{n}"), span: Span::default(), what }],
             variables: variables.into_iter().map(|ty| Variable { name: "$v".into(), ty }).collect(),

@@ -1,0 +1,109 @@
+//! `iter`: programs that the kernel runs once for each of its objects (tasks, their files, BPF maps, …) when somebody
+//! reads the list of them.
+
+use super::pattern::Pattern;
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point};
+use crate::diagnostics::Diagnostic;
+use crate::image::{Attach, Target};
+use crate::ir::{Context, Nesting};
+use crate::syntax::ast::{AttachPoint, Tag};
+use crate::types::Type;
+use crate::types::store::Signature;
+
+pub(super) struct Iter;
+
+const USAGE: &str = "iter:task, iter:task_file or iter:task_vma";
+
+/// What the kernel calls an iterator's program, and the struct that the program gets: `DEFINE_BPF_ITER_FUNC` in
+/// `include/linux/bpf.h`.
+const FUNCTION: &str = "bpf_iter_";
+const CONTEXT: &str = "bpf_iter__";
+
+/// The kernel's iterators that match, sorted.
+fn matching(pattern: &Pattern, host: &mut Host<'_>) -> Vec<String> {
+    let mut found = vec![];
+    host.types.definitions(&mut |_, tag, name| {
+        if tag == Tag::Struct
+            && let Some(name) = name.strip_prefix(CONTEXT)
+            && pattern.matches(name)
+        {
+            found.push(name.to_owned());
+        }
+    });
+    found.sort_unstable();
+    found.dedup();
+    // A struct alone is not enough.
+    found.retain(|name| host.types.function(None, &format!("{FUNCTION}{name}")).is_some());
+    found
+}
+
+fn no_types(host: &mut Host<'_>, point: &AttachPoint) -> Result<(), Diagnostic> {
+    let Some(problem) = host.types.problem() else { return Ok(()) };
+    Err(Diagnostic::error("no-btf", point.span, problem)
+        .help("the kernel has to be built with CONFIG_DEBUG_INFO_BTF"))
+}
+
+impl Provider for Iter {
+    fn names(&self) -> &'static [&'static str] {
+        &["iter", "it"]
+    }
+
+    fn searched(&self) -> Searched {
+        Searched::Always
+    }
+
+    fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        let Ask { point, host, mut names, .. } = ask;
+        let parts = point::parts(point, 1..=2, USAGE)?;
+        let [what, pin @ ..] = parts else { return Ok(vec![]) };
+        if super::pattern::has_wildcard(&what.text) {
+            let message = "iter probes do not take wildcards";
+            return Err(Diagnostic::error("attach-point-wildcard", what.span, message)
+                .help("bpftrace -l 'iter:*' lists the iterators of this kernel"));
+        }
+        if let Some(pin) = pin.first() {
+            // Whoever reads a pinned one has no bpftrace that prints what it finds.
+            let message = "pinned iterators are not supported yet";
+            return Err(Diagnostic::error("unsupported", pin.span, message)
+                .help("leave the name of the pin out to print what the iterator finds now"));
+        }
+        no_types(host, point)?;
+        if matching(&Pattern::new(&what.text), host).is_empty() {
+            let known = matching(&Pattern::any(), host);
+            let problem = point::missing("iter", &what.text, what.span);
+            return Err(point::did_you_mean(problem, &what.text, known)
+                .help("bpftrace -l 'iter:*' lists the iterators of this kernel"));
+        }
+        let name = format!("iter:{}", what.text);
+        let name_id = names.id(&name);
+        let mut view = View::empty("iter", Context::Objects, Nesting::Interrupts, name_id);
+        view.returns_zero = true;
+        let context = host.types.find(Some(Tag::Struct), &format!("{CONTEXT}{}", what.text));
+        if let Some(Type::Struct(id)) = context {
+            view.ctx = context;
+            let fields = host.types.structure(id).map(|s| s.fields.as_slice()).unwrap_or_default();
+            let object = fields.iter().rfind(|f| matches!(f.ty, Type::Ptr { .. }) && f.name != "meta");
+            view.object = object.map(|field| field.offset);
+        }
+        let attach = Attach { name, span: point.span, what: Target::Iter { pid: host.pid } };
+        Ok(vec![Group { section: format!("iter/{}", what.text), attach: vec![attach], view }])
+    }
+
+    fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        let Search { point, verbose, host, found } = search;
+        if host.types.problem().is_some() {
+            return Ok(());
+        }
+        let pattern = point.parts.get(1).map_or_else(Pattern::any, |part| Pattern::new(&part.text));
+        for name in matching(&pattern, host) {
+            let signature =
+                verbose.then(|| host.types.signature(None, &format!("{FUNCTION}{name}"))).flatten();
+            let args = signature.map(|Signature { params, .. }| {
+                // The first one is about the iteration itself.
+                params.into_iter().skip(1).map(|(ty, name)| format!("{ty} {name}")).collect()
+            });
+            found(Listed { name: format!("iter:{name}"), args: args.unwrap_or_default() });
+        }
+        Ok(())
+    }
+}
