@@ -42,6 +42,18 @@ pub const TABLE: &[Builtin] = &[
     )
     .doc("Of a field in a field too: `offsetof(struct file, f_path.dentry)`."),
     Builtin::function(
+        "container_of",
+        &[
+            required("pointer", Kind::Address),
+            required("type", Kind::Special("typeof(a type)")),
+            required("field", Kind::Special("a field")),
+        ],
+        "T *",
+        "A pointer to the struct that a field lies in, from one to the field",
+        container_of,
+    )
+    .doc("`container_of($entry, typeof(struct task_struct), tasks)`"),
+    Builtin::function(
         "is_err",
         &[required("pointer", Kind::Address)],
         "bool",
@@ -83,6 +95,32 @@ fn sizeof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn offsetof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let [base, path, ..] = call.syntax else { return Err(crate::check::Stop::Reported) };
+    let mut ty = call.check.static_type(base)?;
+    while let Type::Ptr { to, .. } = ty {
+        ty = *to;
+    }
+    let fields = field_path(call, path)?;
+    call.check.offsetof(ty, &fields, call.span)
+}
+
+fn container_of(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let pointer = call.value(0)?;
+    let [_, of, path] = call.syntax else { return Err(crate::check::Stop::Reported) };
+    let ty = call.check.static_type(of)?;
+    let fields = field_path(call, path)?;
+    let offset = call.check.offsetof(ty.clone(), &fields, call.span)?;
+    let space = match pointer.ty() {
+        Type::Ptr { space, .. } => *space,
+        _ => pointer.space,
+    };
+    let offset = build::cast(offset.expr, Type::U64);
+    let start = build::binary(Binary::Sub, build::cast(pointer.expr, Type::U64), offset);
+    let container = build::cast(start, Type::ptr(ty, space));
+    Ok(Value::new(Expr { span: call.span, ..container }))
+}
+
+/// `a.b.c`, by its names.
+fn field_path(call: &mut Call<'_, '_, '_>, path: &ast::Expr) -> Checked<Vec<String>> {
     let mut fields = vec![];
     let mut at = path;
     loop {
@@ -97,18 +135,18 @@ fn offsetof(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             }
             _ => {
                 return call.check.fail(
-                    Diagnostic::error("argument-type", path.span, "offsetof() expects a field here")
-                        .help("such as offsetof(struct file, f_path.dentry)"),
+                    Diagnostic::error(
+                        "argument-type",
+                        path.span,
+                        format!("{}() expects a field here", call.name),
+                    )
+                    .help("such as f_path.dentry"),
                 );
             }
         }
     }
     fields.reverse();
-    let mut ty = call.check.static_type(base)?;
-    while let Type::Ptr { to, .. } = ty {
-        ty = *to;
-    }
-    call.check.offsetof(ty, &fields, call.span)
+    Ok(fields)
 }
 
 /// As `IS_ERR` of the kernel's `include/linux/err.h`.

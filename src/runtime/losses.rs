@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use super::load::Loaded;
 use super::{Job, tell};
 use crate::diagnostics::Diagnostic;
-use crate::image::Counter;
+use crate::image::{Counter, Map};
 use crate::output::Output;
 use crate::probes::attach::missed;
 
@@ -37,10 +37,8 @@ impl Losses {
             if !*said && map.key.is_some() && refused(loaded, n) > 0 {
                 *said = true;
                 let keys = map.max_entries;
-                (job.report)(&full(format!(
-                    "the map {} is full: it has {keys} keys, and more get lost",
-                    map.name
-                )));
+                let message = format!("the map {} is full: it has {keys} keys, and more get lost", map.name);
+                (job.report)(&full(job, map, message));
             }
         }
         Ok(())
@@ -73,7 +71,9 @@ impl Losses {
             let (name, keys) = (&map.name, map.max_entries);
             let first = !said.get(n).copied().unwrap_or(false);
             (job.report)(&match (is_full(job, loaded, n), first) {
-                (true, true) => full(format!("the map {name} was full at {keys} keys: {}", updates(lost))),
+                (true, true) => {
+                    full(job, map, format!("the map {name} was full at {keys} keys: {}", updates(lost)))
+                }
                 (true, false) => Diagnostic::warning(
                     "map-full",
                     None,
@@ -135,8 +135,12 @@ fn missed_line(missed: &[(u64, &str)]) -> String {
     format!("Missed {all} that came while a BPF program ran on the same CPU: {}\n", each.join(", "))
 }
 
-fn full(message: String) -> Diagnostic {
-    Diagnostic::warning("map-full", None, message).help(
+fn full(job: &Job<'_>, map: &Map, message: String) -> Diagnostic {
+    let warning = Diagnostic::warning("map-full", None, message);
+    if u64::from(map.max_entries) != job.config.max_map_keys {
+        return warning.help(format!("declare it for more keys than {}, or use fewer", map.max_entries));
+    }
+    warning.help(
         "set max_map_keys higher (BPFTRACE_MAX_MAP_KEYS=100000 or in a config block), or use fewer keys",
     )
 }
