@@ -45,12 +45,44 @@ test: build-packages test-packages ## Install what the tests need and run all of
 	@echo "==> cargo test --release"
 	@BPFTRACE_TEST_TIER=none $(CARGO) test --release --no-fail-fast
 	@$(MAKE) --no-print-directory programs
+	@$(MAKE) --no-print-directory generated
 	@$(MAKE) --no-print-directory vm
 
 .PHONY: programs
 programs: ## Only the program tests on this kernel; FILTER=text selects
 	@echo "==> program tests on Linux $$(uname -r)"
 	@$(AS_ROOT) env "PATH=$$PATH" $(PROGRAMS) $(if $(FILTER),"$(FILTER)")
+
+generated: ## Make programs at random and run them on this kernel; SECONDS=30, SEED=number, KERNELS="6.1 6.12" runs them there
+	@echo "==> programs made at random$(if $(filter command line,$(origin KERNELS)), in virtual machines: $(KERNELS), on Linux $$(uname -r))"
+	@export BPFTRACE_TEST_SECONDS=$(RANDOM_SECONDS) $(if $(SEED),BPFTRACE_TEST_SEED=$(SEED)); \
+	generated=$(call executable-of,test --release --test generated,generated); \
+	$(AS_ROOT) env "PATH=$$PATH" "BPFTRACE_TEST_SECONDS=$$BPFTRACE_TEST_SECONDS" $(if $(SEED),BPFTRACE_TEST_SEED=$(SEED)) \
+	    $(if $(filter command line,$(origin KERNELS)),tests/vm/run -t $$(($(RANDOM_SECONDS) + 120)) $(KERNELS) --) $$generated
+
+# bash has a SECONDS of its own, which counts.
+RANDOM_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
+FUZZ_TARGETS := syntax check codegen
+
+.PHONY: generated fuzz
+fuzz: build-packages ## Fuzz each stage from the kept corpus; SECONDS=60 for each of FUZZ_TARGETS="syntax check codegen"
+	@if ! cargo fuzz --version >/dev/null 2>&1 || ! cargo +nightly --version >/dev/null 2>&1; then \
+	    echo "Fuzzing needs cargo-fuzz and a nightly toolchain. To get them:"; \
+	    echo "    rustup toolchain install nightly --profile minimal"; \
+	    echo "    cargo install cargo-fuzz --locked"; \
+	    echo "Without them, cargo test --test corpus goes through the corpus and texts made of it."; \
+	    exit 1; fi
+	@seeds=$$(mktemp -d); trap 'rm -rf "$$seeds"' EXIT; \
+	for each in $(TOOLS) tests/golden/*/*.bt; do cp "$$each" "$$seeds/$${each//\//_}"; done; \
+	for target in $(FUZZ_TARGETS); do \
+	    mkdir -p fuzz/corpus/$$target; \
+	    echo "==> cargo fuzz run $$target, for $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60) seconds"; \
+	    cargo +nightly fuzz run -s none -O -a $$target fuzz/corpus/$$target tests/fuzz/corpus "$$seeds" -- \
+	        -max_total_time=$(if $(filter command line,$(origin SECONDS)),$(SECONDS),60) $(FUZZ_OPTIONS) || exit 1; \
+	done
+
+# What takes longer or more than these is a finding too.
+FUZZ_OPTIONS := -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
 vm: ## Only the program tests in virtual machines; KERNELS="6.1 6.12 newest", FILTER=text
 	@echo "==> program tests in virtual machines: $(KERNELS)"

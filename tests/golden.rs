@@ -8,6 +8,8 @@
 
 #[path = "golden/checking.rs"]
 mod checking;
+#[path = "support/points.rs"]
+mod points;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

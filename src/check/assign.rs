@@ -2,7 +2,7 @@
 
 use super::env::{Mismatch, VariableKey};
 use super::operators::{arithmetic_type, negate};
-use super::shape::{Value, readable};
+use super::shape::{Shape, Value, readable};
 use super::{Checked, Checker, Stop, build};
 use crate::builtins;
 use crate::diagnostics::{Diagnostic, Span};
@@ -163,17 +163,44 @@ impl Checker<'_, '_> {
             && builtin.gathers()
         {
             let aggregation = self.aggregation(builtin, function, *name_span, args, value.span);
+            if let Ok(aggregation) = &aggregation {
+                self.learn_value(name, &Type::Agg(aggregation.agg).into(), span);
+            }
             let (map, key) = self.map_access(name, key, place)?;
             let stmt = aggregation.and_then(|a| self.aggregate(map, key, a, span));
             return self.set_map(map, stmt, out);
         }
+        let whole = matches!(value.kind, ExprKind::Map { .. });
         let value = self.expr(value);
+        // With a cast it is a number like any other.
+        let copied = value.as_ref().ok().filter(|_| whole).and_then(|value| self.read_aggregation(value));
+        if let Ok(value) = &value
+            && *value.ty() != Type::Void
+            && copied.is_none()
+        {
+            self.learn_value(name, &value.shape(), span);
+        }
         let (map, key) = self.map_access(name, key, place)?;
         let stmt = value.and_then(|value| {
+            let known = self.env.map(map).and_then(|m| m.value.shape.as_ref());
+            if let Some(agg) = copied
+                && !known.is_some_and(|s| matches!(s.ty, Type::Int(_)))
+            {
+                let name = self.map_name(map);
+                return self.copied_aggregation(&name, &agg, span);
+            }
             let value = self.map_assignment(map, value, span)?;
             Ok(build::stmt(StmtKind::SetMap { map, key, value }, span))
         });
         self.set_map(map, stmt, out)
+    }
+
+    /// What a map holds is known as soon as its value's type is, even where that of its key is not yet. If the two do
+    /// not agree, the assignment itself says so.
+    fn learn_value(&mut self, name: &str, shape: &Shape, span: Span) {
+        if let Some(map) = self.env.map_id(name) {
+            let _ = self.env.widen_value(map, shape, span);
+        }
     }
 
     /// Puts an assignment in place, or remembers that there was an error with it.
@@ -199,12 +226,6 @@ impl Checker<'_, '_> {
             return self.error("no-value", span, format!("Value '{found}' cannot be assigned to a map."));
         }
         self.host.types.close(&shape.ty);
-        let known = self.env.map(map).and_then(|m| m.value.shape.clone());
-        if let Some(agg) = self.read_aggregation(&value)
-            && !known.as_ref().is_some_and(|s| matches!(s.ty, Type::Int(_)))
-        {
-            return self.copied_aggregation(&name, &agg, span);
-        }
         if let Err(mismatch) = self.env.widen_value(map, &shape, span) {
             return self.assign_mismatch(&name, "map", &shape.ty, mismatch, span);
         }

@@ -48,6 +48,8 @@ pub struct MapInfo {
     pub keyed: Option<(bool, Span)>,
     /// Something reads or sets a value of it.
     pub accessed: bool,
+    /// It is given values with `=`, whose types are its own.
+    assigned: bool,
     /// Where it is first named.
     pub span: Span,
     pub key: Slot,
@@ -121,11 +123,11 @@ impl Slot {
 impl Env {
     pub fn new(found: Vec<FoundMap>) -> Env {
         let mut env = Env::default();
-        for FoundMap { name, keyed, accessed, span } in found {
+        for FoundMap { name, keyed, accessed, assigned, span } in found {
             let id = MapId(u32::try_from(env.maps.len()).unwrap_or(u32::MAX));
             env.by_name.insert(name.clone(), id);
             let (key, value) = (Slot::default(), Slot::default());
-            env.maps.push(MapInfo { name, keyed, accessed, span, key, value });
+            env.maps.push(MapInfo { name, keyed, accessed, assigned, span, key, value });
         }
         env
     }
@@ -149,9 +151,12 @@ impl Env {
 
     /// Decides what no assignment has decided; whether there was such a thing.
     pub fn settle(&mut self) -> bool {
-        let maps = self.maps.iter_mut().fold(false, |any, m| m.value.settle() | any);
-        // A variable may still learn its type from one of those maps.
-        maps || self.variables.values_mut().fold(false, |any, v| v.settle() | any)
+        let mut settle = |assigned: bool| {
+            let maps = self.maps.iter_mut().filter(|m| m.assigned == assigned);
+            maps.fold(false, |any, m| m.value.settle() | any)
+        };
+        // What is assigned to a map or variable may still get its type from those settled before it.
+        settle(false) || settle(true) || self.variables.values_mut().fold(false, |any, v| v.settle() | any)
     }
 
     pub fn maps(&self) -> &[MapInfo] {

@@ -1,6 +1,6 @@
 //! Looks through a script's syntax before anything is typed: what a probe uses, and which maps there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::diagnostics::Span;
 use crate::probes::Uses;
@@ -136,6 +136,8 @@ pub struct FoundMap {
     pub keyed: Option<(bool, Span)>,
     /// Whether anything reads or sets a value of it. `print(@x)` alone does not make a map.
     pub accessed: bool,
+    /// Whether it is given values with `=`, whose types are its own.
+    pub assigned: bool,
     /// Where it is first named.
     pub span: Span,
 }
@@ -159,10 +161,14 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
     let mut index: BTreeMap<&str, usize> = BTreeMap::new();
     // Maps that stand as a whole, and whether that says that they have keys.
     let mut whole: HashMap<Span, Option<bool>> = HashMap::new();
+    let mut assigned: HashSet<Span> = HashSet::new();
     for p in &script.probes {
         probe(p, &mut |node| match node {
             Node::Stmt(Stmt { kind: StmtKind::For { over: Range::Map(map), .. }, .. }) => {
                 whole.insert(map.span, Some(true));
+            }
+            Node::Stmt(Stmt { kind: StmtKind::Assign { place, op: None, .. }, .. }) => {
+                assigned.insert(place.span);
             }
             Node::Stmt(Stmt { kind: StmtKind::Let { ty: Some(ty), .. }, .. })
             | Node::Expr(Expr { kind: ExprKind::Cast { ty, .. } | ExprKind::TypeCall { ty, .. }, .. }) => {
@@ -202,7 +208,13 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
             }
             Node::Expr(Expr { kind: ExprKind::Map { name, key }, span }) => {
                 let n = *index.entry(name).or_insert_with(|| {
-                    found.push(FoundMap { name: name.clone(), keyed: None, accessed: false, span: *span });
+                    found.push(FoundMap {
+                        name: name.clone(),
+                        keyed: None,
+                        accessed: false,
+                        assigned: false,
+                        span: *span,
+                    });
                     found.len() - 1
                 });
                 let as_whole = whole.get(span);
@@ -212,6 +224,7 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                 };
                 if let Some(map) = found.get_mut(n) {
                     map.accessed |= as_whole.is_none();
+                    map.assigned |= assigned.contains(span);
                     map.keyed = map.keyed.or(keyed.map(|keyed| (keyed, *span)));
                 }
             }

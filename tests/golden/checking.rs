@@ -5,17 +5,15 @@ use std::path::Path;
 
 use bpftrace::check::{self, Options};
 use bpftrace::config::Config;
-use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, Span, render};
+use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, render};
 use bpftrace::expand;
-use bpftrace::image::{Attach, Target};
-use bpftrace::ir::{Context, Expr, ExprKind, Place, PlaceKind};
 use bpftrace::kernel::Kernel;
-use bpftrace::probes::{Group, Host, Uses, View};
+use bpftrace::probes::Host;
 use bpftrace::syntax;
-use bpftrace::syntax::ast::AttachPoint;
 use bpftrace::types::store::Types;
-use bpftrace::types::{Int, Space, Type};
 use libtest_mimic::Failed;
+
+use crate::points;
 
 /// The program of a script, and its warnings.
 pub fn program(text: &str) -> Result<String, Failed> {
@@ -71,76 +69,8 @@ fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sour
         unsafe_mode: text.contains("// --unsafe"),
     };
     let options = Options { positional, ..Options::default() };
-    let (program, more) = check::check_with(&expanded.script, &mut host, &options, &mut resolve);
+    let (program, more) = check::check_with(&expanded.script, &mut host, &options, &mut points::resolve);
     let mut problems = expanded.diagnostics;
     problems.extend(more);
     Ok((program, problems, sources))
-}
-
-/// One program for each attach point.
-fn resolve(
-    points: &[AttachPoint],
-    _: Uses,
-    _: &mut Host<'_>,
-    add_name: &mut dyn FnMut(&str) -> u32,
-) -> (Vec<Group>, Diagnostics) {
-    (points.iter().map(|point| group(point, add_name)).collect(), Diagnostics::default())
-}
-
-fn group(point: &AttachPoint, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
-    let provider = point.parts.first().map_or("", |p| p.text.as_str());
-    let char_pointer = |space| Type::ptr(Type::Int(Int::I8), space);
-    let number = add_name(&point.text);
-    let mut view = View {
-        provider: "BEGIN",
-        context: Context::None,
-        args: None,
-        words: vec![],
-        retval: None,
-        func: None,
-        name: expr(ExprKind::Const(number.into()), Type::ProbeName),
-        space: Space::Kernel,
-        ctx: None,
-        object: None,
-        nesting: bpftrace::ir::Nesting::Never,
-        returns_zero: false,
-        filter_pid: false,
-    };
-    match provider {
-        "kprobe" | "uprobe" => {
-            view.provider = if provider == "kprobe" { "kprobe" } else { "uprobe" };
-            view.space = if provider == "kprobe" { Space::Kernel } else { Space::User };
-            view.context = Context::Registers;
-            view.words = (0..6).map(|n| load(8 * n, Type::U64)).collect();
-            view.func = Some(expr(ExprKind::Cast(Box::new(load(128, Type::U64))), Type::KSym));
-        }
-        "kretprobe" => {
-            view.provider = "kretprobe";
-            view.context = Context::Registers;
-            view.retval = Some(load(80, Type::U64));
-        }
-        "tracepoint" => {
-            view.provider = "tracepoint";
-            view.context = Context::Record;
-            view.args = Some(vec![
-                ("dfd".into(), load(16, Type::I32)),
-                ("filename".into(), load(24, char_pointer(Space::User))),
-                ("ret".into(), load(32, Type::I64)),
-                ("comm".into(), load(40, Type::Str(16))),
-            ]);
-        }
-        "interval" | "profile" => view.provider = "interval",
-        _ => {}
-    }
-    let attach = Attach { name: point.text.clone(), span: point.span, what: Target::Begin };
-    Group { section: view.provider.to_owned(), attach: vec![attach], view }
-}
-
-fn expr(kind: ExprKind, ty: Type) -> Expr {
-    Expr { kind, ty, span: Span::default() }
-}
-
-fn load(offset: u32, ty: Type) -> Expr {
-    let place = Place { kind: PlaceKind::Context { offset }, ty: ty.clone(), span: Span::default() };
-    expr(ExprKind::Load(Box::new(place)), ty)
 }

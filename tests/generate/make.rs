@@ -1,0 +1,837 @@
+//! Makes programs: types first, then expressions of these types, then statements around them.
+
+use crate::ast::{Expr, I64, INTS, Int, Kind, Macro, Probe, Program, Stmt, Ty, U64, arithmetic};
+use crate::eval::OPERATORS;
+use crate::opaque;
+use crate::random::Random;
+
+/// What programs are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// All that they print can be foretold.
+    Foretold,
+    /// They have to load, whatever they print.
+    Loaded,
+}
+
+#[derive(Clone)]
+pub struct Map {
+    pub name: String,
+    pub key: Option<Ty>,
+    pub value: Ty,
+    /// What it gathers, if it is one of those.
+    pub gathers: Option<&'static str>,
+}
+
+struct Variable {
+    name: String,
+    ty: Ty,
+    /// It was declared with its type, which no assignment changes.
+    fixed: bool,
+    /// Loops depend on it: it is only read.
+    read_only: bool,
+}
+
+pub struct Maker {
+    pub random: Random,
+    pub aim: Aim,
+    pub maps: Vec<Map>,
+    pub max_strlen: u32,
+    scopes: Vec<Vec<Variable>>,
+    macros: Vec<Macro>,
+    names: u32,
+    loops: u32,
+    /// How many times the innermost body is run.
+    rounds: u32,
+    /// How much of the program is still to be made.
+    fuel: i32,
+    /// In a block that is a value: nothing may leave it.
+    in_value: u32,
+    /// In a key of what is read: no further maps there.
+    in_key: u32,
+}
+
+/// A program of a seed.
+pub fn program(seed: u64, aim: Aim) -> Program {
+    let mut random = Random::new(seed);
+    let max_strlen = *random.pick(&[1024, 1024, 1024, 64, 200, 5000]);
+    let fuel = *random.pick(&[40, 120, 250]);
+    let mut maker = Maker {
+        random,
+        aim,
+        maps: vec![],
+        max_strlen,
+        scopes: vec![],
+        macros: vec![],
+        names: 0,
+        loops: 0,
+        rounds: 1,
+        fuel,
+        in_value: 0,
+        in_key: 0,
+    };
+    maker.program()
+}
+
+impl Maker {
+    fn name(&mut self, prefix: &str) -> String {
+        self.names += 1;
+        format!("{prefix}{}", self.names)
+    }
+
+    fn once_in(&mut self, n: usize) -> bool {
+        self.random.once_in(n)
+    }
+
+    pub fn loaded(&self) -> bool {
+        self.aim == Aim::Loaded
+    }
+
+    // Types
+
+    pub fn any_int(&mut self) -> Int {
+        *self.random.pick(&INTS)
+    }
+
+    fn scalar(&mut self) -> Ty {
+        if self.once_in(5) { Ty::Bool } else { Ty::Int(self.any_int()) }
+    }
+
+    fn string(&mut self) -> Ty {
+        let most = self.max_strlen;
+        Ty::Str((*self.random.pick(&[4, 8, 13, 16, 33, 64, 200])).min(most))
+    }
+
+    fn value_type(&mut self, depth: u32) -> Ty {
+        match self.random.below(10) {
+            0 | 1 => self.string(),
+            2 if depth > 0 => {
+                let count = 1 + self.random.below(4);
+                // One element is only a tuple with a comma, which is tried now and then.
+                Ty::Tuple((0..count.max(2)).map(|_| self.value_type(depth - 1)).collect())
+            }
+            3 if depth > 0 => {
+                let count = 1 + self.random.below(3);
+                Ty::Record((0..count).map(|n| (format!("f{n}"), self.value_type(depth - 1))).collect())
+            }
+            _ => self.scalar(),
+        }
+    }
+
+    fn key_type(&mut self) -> Ty {
+        match self.random.below(6) {
+            0 => self.string(),
+            1 => {
+                let count = 2 + self.random.below(2);
+                Ty::Tuple(
+                    (0..count).map(|_| if self.once_in(3) { self.string() } else { self.scalar() }).collect(),
+                )
+            }
+            _ => Ty::Int(self.any_int()),
+        }
+    }
+
+    // Expressions
+
+    /// A number of an interesting size.
+    fn literal(&mut self, int: Int) -> i128 {
+        let bits = 8 * u32::from(int.size);
+        let n = match self.random.below(6) {
+            0 => 0,
+            1 => i128::from(self.random.next() % 4),
+            2 => i128::from(self.random.next() % 100),
+            3 => (1i128 << self.random.below(bits as usize + 1)) - i128::from(self.random.next() % 3),
+            4 => -i128::from(self.random.next() % 200),
+            _ => i128::from(self.random.next()),
+        };
+        crate::ast::cut(n, int)
+    }
+
+    /// A number with a type that does not give way.
+    fn typed_literal(&mut self, int: Int) -> Expr {
+        // A literal itself has 64 bits, and is at least `-2^63`.
+        let n = self.literal(int);
+        Expr::int(n).cast(&Ty::Int(int))
+    }
+
+    pub fn text(&mut self, longest: usize) -> String {
+        let len = self.random.below(longest + 1);
+        const LETTERS: &[u8] = b"abcxyzABC019_-+.,:;/()[]{}<>!?$@#%^&*=~|'";
+        (0..len).map(|_| char::from(*self.random.pick(LETTERS))).filter(|c| *c != '#').collect()
+    }
+
+    pub fn expr(&mut self, ty: &Ty, depth: u32) -> Expr {
+        self.fuel -= 1;
+        let depth = if self.fuel < 0 { 0 } else { depth };
+        if (depth == 0 || self.once_in(3))
+            && let Some(found) = self.existing(ty)
+        {
+            return found;
+        }
+        if depth > 0 && self.once_in(12) {
+            let condition = self.expr(&Ty::Bool, depth - 1);
+            let (a, b) = (self.expr(ty, depth - 1), self.expr(ty, depth - 1));
+            return Expr::new(Kind::Choose(Box::new(condition), Box::new(a), Box::new(b)), ty.clone());
+        }
+        if depth > 1 && self.once_in(16) {
+            return self.block_value(ty, depth - 1);
+        }
+        if depth > 0
+            && self.loaded()
+            && self.once_in(3)
+            && let Some(made) = opaque::value(self, ty, depth - 1)
+        {
+            return made;
+        }
+        match ty {
+            Ty::Bool => self.boolean(depth),
+            Ty::Int(int) => self.integer(*int, depth),
+            Ty::Str(size) => {
+                let text = self.text(*size as usize - 1);
+                let literal = Expr::new(Kind::Text(text.clone()), Ty::Str(text.len() as u32 + 1));
+                if literal.ty == *ty { literal } else { literal.cast(ty) }
+            }
+            Ty::Tuple(types) => {
+                let parts = types.iter().map(|ty| self.expr(ty, depth.saturating_sub(1))).collect();
+                Expr::new(Kind::Tuple(parts), ty.clone())
+            }
+            Ty::Record(fields) => {
+                let part = |(name, ty): &(String, Ty)| (name.clone(), self.expr(ty, depth.saturating_sub(1)));
+                Expr::new(Kind::Record(fields.iter().map(part).collect()), ty.clone())
+            }
+            Ty::Other(name) => opaque::other(self, name),
+        }
+    }
+
+    /// Something of that type that is there already: a variable, a map's value, a part of one of these.
+    fn existing(&mut self, ty: &Ty) -> Option<Expr> {
+        let mut found: Vec<Expr> = vec![];
+        for variable in self.scopes.iter().flatten() {
+            let whole = Expr::var(&variable.name, &variable.ty);
+            if variable.ty == *ty {
+                found.push(whole);
+            } else {
+                found.extend(parts(&whole).into_iter().filter(|part| part.ty == *ty));
+            }
+        }
+        let maps: Vec<(String, Option<Ty>)> = self
+            .maps
+            .iter()
+            .filter(|map| map.value == *ty && map.gathers.is_none_or(readable))
+            .filter(|_| self.in_key == 0)
+            .map(|map| (map.name.clone(), map.key.clone()))
+            .collect();
+        if !maps.is_empty() && (found.is_empty() || self.once_in(2)) {
+            let (name, key) = self.random.pick(&maps).clone();
+            self.in_key += 1;
+            let key = key.map(|key| Box::new(self.expr(&key, 0)));
+            self.in_key -= 1;
+            return Some(Expr::new(Kind::Map(name, key), ty.clone()));
+        }
+        if found.is_empty() { None } else { Some(self.random.pick(&found).clone()) }
+    }
+
+    fn block_value(&mut self, ty: &Ty, depth: u32) -> Expr {
+        self.scopes.push(vec![]);
+        self.in_value += 1;
+        let count = 1 + self.random.below(2);
+        let mut body = vec![];
+        for _ in 0..count {
+            let declaration = self.declaration(depth.min(1));
+            body.push(declaration);
+        }
+        let value = self.expr(ty, depth);
+        self.in_value -= 1;
+        self.scopes.pop();
+        Expr::new(Kind::Block(body, Box::new(value)), ty.clone())
+    }
+
+    /// Two numbers for an operator; at most one of them is a bare literal.
+    fn operands(&mut self, depth: u32) -> (Expr, Expr) {
+        let (a, b) = (self.scalar(), self.scalar());
+        let (mut a, mut b) = (self.expr(&a, depth), self.expr(&b, depth));
+        if a.gives_way() && matches!(a.kind, Kind::Int(_)) {
+            a = a.cast(&U64);
+        }
+        match self.random.below(6) {
+            0 => b = Expr::int(i128::from(self.random.next() % 300) - 40),
+            1 => a = Expr::int(i128::from(self.random.next() % 300)),
+            _ => {}
+        }
+        // Two literals would be calculated with as they are written.
+        let bare = |e: &Expr| matches!(e.kind, Kind::Int(_) | Kind::Bool(_));
+        if (bare(&a) || a.ty == Ty::Bool) && (bare(&b) || b.ty == Ty::Bool) {
+            a = a.cast(&Ty::Int(Int::U8));
+        }
+        (a, b)
+    }
+
+    fn integer(&mut self, int: Int, depth: u32) -> Expr {
+        let ty = Ty::Int(int);
+        if depth == 0 {
+            return self.typed_literal(int);
+        }
+        let fitting = |made: Expr| if made.ty == ty { made } else { made.cast(&ty) };
+        match self.random.below(12) {
+            0 => self.typed_literal(int),
+            1 | 2 => {
+                let from = self.scalar();
+                self.expr(&from, depth - 1).cast(&ty)
+            }
+            3 => {
+                let from = Ty::Int(self.any_int());
+                let operand = self.expr(&from, depth - 1);
+                let symbol = *self.random.pick(&["-", "~"]);
+                let signed = operand.number().is_some_and(|int| int.signed) || symbol == "-";
+                let wide = if signed { I64 } else { U64 };
+                // Of a literal it would be another literal.
+                let operand =
+                    if matches!(operand.kind, Kind::Int(_)) { operand.cast(&from) } else { operand };
+                fitting(Expr::new(Kind::Unary(symbol, Box::new(operand)), wide))
+            }
+            4 => match self.stepped() {
+                Some(step) => fitting(step),
+                None => self.typed_literal(int),
+            },
+            5 => match self.macro_call(depth) {
+                Some(call) => fitting(call),
+                None => self.typed_literal(int),
+            },
+            6 => fitting(self.called(depth)),
+            _ => {
+                let symbol = *self.random.pick(&OPERATORS);
+                let (a, b) = self.operands(depth - 1);
+                let result = arithmetic(symbol, &a, &b).unwrap_or(Int::U64);
+                fitting(Expr::new(Kind::Binary(symbol, Box::new(a), Box::new(b)), Ty::Int(result)))
+            }
+        }
+    }
+
+    fn boolean(&mut self, depth: u32) -> Expr {
+        if depth == 0 {
+            return Expr::new(Kind::Bool(self.once_in(2)), Ty::Bool);
+        }
+        let made = |kind| Expr::new(kind, Ty::Bool);
+        match self.random.below(10) {
+            0 => {
+                let from = Ty::Int(self.any_int());
+                self.expr(&from, depth - 1).cast(&Ty::Bool)
+            }
+            1 => {
+                let of = self.scalar();
+                let operand = self.expr(&of, depth - 1);
+                made(Kind::Unary("!", Box::new(operand)))
+            }
+            2 | 3 => {
+                let (a, b) = (self.scalar(), self.scalar());
+                let (a, b) = (self.expr(&a, depth - 1), self.expr(&b, depth - 1));
+                let symbol = *self.random.pick(&["&&", "||"]);
+                made(Kind::Binary(symbol, Box::new(a), Box::new(b)))
+            }
+            4 => {
+                let (a, b) = (self.string(), self.string());
+                let (a, b) = (self.expr(&a, depth - 1), self.expr(&b, depth - 1));
+                let symbol = *self.random.pick(&["==", "!="]);
+                // Two literals are compared as they are written.
+                made(Kind::Binary(symbol, Box::new(a), Box::new(b)))
+            }
+            5 => {
+                let ty = Ty::Tuple(vec![self.scalar(), self.string()]);
+                let (a, b) = (self.expr(&ty, depth - 1), self.expr(&ty, depth - 1));
+                let symbol = *self.random.pick(&["==", "!="]);
+                made(Kind::Binary(symbol, Box::new(a), Box::new(b)))
+            }
+            6 => {
+                let keyed: Vec<(String, Ty)> =
+                    self.maps.iter().filter_map(|m| Some((m.name.clone(), m.key.clone()?))).collect();
+                if keyed.is_empty() {
+                    return made(Kind::Bool(true));
+                }
+                let (name, key) = self.random.pick(&keyed).clone();
+                let key = self.expr(&key, depth - 1);
+                made(Kind::Call("has_key", vec![made(Kind::Map(name, None)), key]))
+            }
+            _ => {
+                let symbol = *self.random.pick(&["==", "!=", "<", "<=", ">", ">="]);
+                let (a, b) = self.operands(depth - 1);
+                made(Kind::Binary(symbol, Box::new(a), Box::new(b)))
+            }
+        }
+    }
+
+    /// `++` and `--` of something of 64 bits, or of a variable that keeps its type.
+    fn stepped(&mut self) -> Option<Expr> {
+        let postfix = self.once_in(2);
+        let mut places: Vec<(Expr, bool)> = self
+            .scopes
+            .iter()
+            .flatten()
+            .filter(|v| !v.read_only && v.ty.int().is_some() && (v.fixed || v.ty == I64 || v.ty == U64))
+            .map(|v| (Expr::var(&v.name, &v.ty), v.fixed || v.ty == I64))
+            .collect();
+        let maps: Vec<(String, Option<Ty>, Ty)> = self
+            .maps
+            .iter()
+            .filter(|m| m.gathers.is_none() && (m.value == I64 || m.value == U64))
+            .map(|m| (m.name.clone(), m.key.clone(), m.value.clone()))
+            .collect();
+        if !maps.is_empty() {
+            let (name, key, value) = self.random.pick(&maps).clone();
+            let key = key.map(|key| Box::new(self.expr(&key, 1)));
+            let down = value == I64;
+            places.push((Expr::new(Kind::Map(name, key), value), down));
+        }
+        if places.is_empty() {
+            return None;
+        }
+        let (place, down) = self.random.pick(&places).clone();
+        let symbol = if down && self.once_in(2) { "--" } else { "++" };
+        let ty = place.ty.clone();
+        Some(Expr::new(Kind::Step { place: Box::new(place), symbol, postfix }, ty))
+    }
+
+    fn macro_call(&mut self, depth: u32) -> Option<Expr> {
+        if self.macros.is_empty() {
+            return None;
+        }
+        let definition = self.random.pick(&self.macros).clone();
+        let mut args = vec![];
+        for (name, ty) in &definition.params {
+            if name.starts_with('$') {
+                let mut variables = self.scopes.iter().flatten();
+                let fits = variables.find(|v| !v.read_only && v.fixed && v.ty == *ty)?;
+                args.push(Expr::var(&fits.name, ty));
+            } else {
+                let arg = self.expr(ty, depth - 1);
+                // A literal would have no type of its own.
+                args.push(if matches!(arg.kind, Kind::Cast(_) | Kind::Var(_)) { arg } else { arg.cast(ty) });
+            }
+        }
+        Some(Expr::new(Kind::Macro(definition.name, args), definition.value.ty))
+    }
+
+    fn called(&mut self, depth: u32) -> Expr {
+        match self.random.below(3) {
+            0 => {
+                let int = self.any_int();
+                let arg = self.expr(&Ty::Int(int), depth - 1).cast(&Ty::Int(int));
+                Expr::new(Kind::Call("bswap", vec![arg]), Ty::Int(Int { signed: false, ..int }))
+            }
+            1 => {
+                let (a, b) = (self.string(), self.string());
+                let (a, b) = (self.expr(&a, depth - 1), self.expr(&b, depth - 1));
+                let count = Expr::int(i128::from(self.random.next() % 20));
+                Expr::new(Kind::Call("strncmp", vec![a, b, count]), U64)
+            }
+            _ => {
+                let keyed: Vec<String> =
+                    self.maps.iter().filter(|m| m.key.is_some()).map(|m| m.name.clone()).collect();
+                if keyed.is_empty() {
+                    return self.typed_literal(Int::I64);
+                }
+                let map = Expr::new(Kind::Map(self.random.pick(&keyed).clone(), None), I64);
+                Expr::new(Kind::Call("len", vec![map]), I64)
+            }
+        }
+    }
+
+    // Statements
+
+    fn declaration(&mut self, depth: u32) -> Stmt {
+        let ty = if self.loaded() && self.once_in(4) {
+            Ty::Other(opaque::storable(self).to_owned())
+        } else {
+            self.value_type(2)
+        };
+        let value = self.expr(&ty, depth);
+        let name = self.name("$v");
+        let spelled = matches!(ty, Ty::Bool | Ty::Int(_) | Ty::Str(_));
+        let fixed = spelled && !self.once_in(3);
+        self.scope().push(Variable { name: name.clone(), ty: ty.clone(), fixed, read_only: false });
+        if !fixed && self.once_in(2) {
+            return Stmt::Set { place: Expr::var(&name, &ty), op: "=", value };
+        }
+        Stmt::Let { name, ty: fixed.then_some(ty), value: Some(value) }
+    }
+
+    fn scope(&mut self) -> &mut Vec<Variable> {
+        if self.scopes.is_empty() {
+            self.scopes.push(vec![]);
+        }
+        self.scopes.last_mut().expect("there is one")
+    }
+
+    fn body(&mut self, depth: u32) -> Vec<Stmt> {
+        self.scopes.push(vec![]);
+        let count = 1 + self.random.below(if depth > 2 { 10 } else { 4 });
+        let mut body = vec![];
+        for _ in 0..count {
+            if self.fuel < 0 && !body.is_empty() {
+                break;
+            }
+            self.stmt(depth, &mut body);
+        }
+        self.scopes.pop();
+        body
+    }
+
+    /// The body of a loop of so many rounds.
+    fn loop_body(&mut self, rounds: u32, depth: u32) -> Vec<Stmt> {
+        let outer = self.rounds;
+        self.rounds = outer.saturating_mul(rounds.max(1));
+        self.loops += 1;
+        let body = self.body(depth - 1);
+        self.loops -= 1;
+        self.rounds = outer;
+        body
+    }
+
+    fn stmt(&mut self, depth: u32, out: &mut Vec<Stmt>) {
+        self.fuel -= 1;
+        let nested = depth > 0 && self.fuel > 0;
+        let made = match self.random.below(22) {
+            0..=3 => self.declaration(3),
+            4 | 5 => match self.assignment() {
+                Some(stmt) => stmt,
+                None => self.declaration(2),
+            },
+            6..=8 => self.map_assignment(),
+            9 => match self.stepped() {
+                Some(step) => Stmt::Expr(step),
+                None => self.map_assignment(),
+            },
+            10 | 11 if nested => {
+                let of = self.scalar();
+                let condition = self.expr(&of, 3);
+                let then = self.body(depth - 1);
+                let otherwise = if self.once_in(2) { self.body(depth - 1) } else { vec![] };
+                Stmt::If { condition, then, otherwise }
+            }
+            12 if nested && self.rounds < 200 => return self.while_loop(depth, out),
+            13 if nested && self.rounds < 200 => self.range_loop(depth),
+            14 if nested && self.rounds < 200 => match self.map_loop(depth, out) {
+                Some(stmt) => stmt,
+                None => self.printed(),
+            },
+            15 if nested && self.rounds < 50 => {
+                let count = 1 + self.random.below(4) as u32;
+                let outer = self.rounds;
+                self.rounds *= count;
+                let body = self.body(depth - 1);
+                self.rounds = outer;
+                Stmt::Unroll(count, body)
+            }
+            16 if nested => Stmt::Block(self.body(depth - 1)),
+            17 if self.in_value == 0 && (self.loops > 0 || self.once_in(4)) => {
+                // Only under a condition, so that what follows means something.
+                let condition = self.expr(&Ty::Bool, 2);
+                let leave = match self.random.below(3) {
+                    0 if self.loops > 0 => Stmt::Break,
+                    1 if self.loops > 0 => Stmt::Continue,
+                    _ if self.loops > 0 && !self.once_in(3) => Stmt::Break,
+                    _ => Stmt::Return,
+                };
+                Stmt::If { condition, then: vec![leave], otherwise: vec![] }
+            }
+            18 if self.loaded() => opaque::statement(self),
+            19 => match self.deletion() {
+                Some(stmt) => stmt,
+                None => self.printed(),
+            },
+            _ => self.printed(),
+        };
+        out.push(made);
+    }
+
+    fn assignment(&mut self) -> Option<Stmt> {
+        let variables: Vec<(String, Ty, bool)> = self
+            .scopes
+            .iter()
+            .flatten()
+            .filter(|v| !v.read_only)
+            .map(|v| (v.name.clone(), v.ty.clone(), v.fixed))
+            .collect();
+        if variables.is_empty() {
+            return None;
+        }
+        let (name, ty, fixed) = self.random.pick(&variables).clone();
+        let place = Expr::var(&name, &ty);
+        if fixed && ty.int().is_some() && self.once_in(2) {
+            let of = Ty::Int(self.any_int());
+            let value = self.expr(&of, 2);
+            return Some(Stmt::Set { place, op: self.compound(), value });
+        }
+        let value = self.expr(&ty, 3);
+        Some(Stmt::Set { place, op: "=", value })
+    }
+
+    fn compound(&mut self) -> &'static str {
+        *self.random.pick(&["+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="])
+    }
+
+    fn map_assignment(&mut self) -> Stmt {
+        if self.maps.is_empty() || (self.maps.len() < 6 && self.once_in(3)) {
+            return self.new_map();
+        }
+        let map = self.random.pick(&self.maps).clone();
+        self.map_update(&map)
+    }
+
+    fn new_map(&mut self) -> Stmt {
+        let name = self.name("@m");
+        let key = if self.once_in(3) {
+            None
+        } else if self.loaded() && self.once_in(4) {
+            Some(Ty::Other(opaque::key(self).to_owned()))
+        } else {
+            Some(self.key_type())
+        };
+        let (value, gathers) = if self.once_in(3) {
+            let functions: &[&str] = if self.loaded() {
+                &["count", "sum", "avg", "min", "max", "stats", "hist", "lhist"]
+            } else {
+                &["count", "sum", "avg", "min", "max"]
+            };
+            let function = *self.random.pick(functions);
+            let signed = function != "count" && self.once_in(2);
+            (if signed { I64 } else { U64 }, Some(function))
+        } else if self.loaded() && self.once_in(5) {
+            (Ty::Other(opaque::storable(self).to_owned()), None)
+        } else if self.once_in(3) {
+            (I64, None)
+        } else {
+            (self.value_type(2), None)
+        };
+        // What it is first given must not depend on it.
+        let map = Map { name, key, value, gathers };
+        let update = self.map_update(&map);
+        self.maps.push(map);
+        update
+    }
+
+    fn map_update(&mut self, map: &Map) -> Stmt {
+        let Map { name, key, value, gathers } = map.clone();
+        let key = key.map(|key| Box::new(self.expr(&key, 2)));
+        let place = Expr::new(Kind::Map(name, key), value.clone());
+        if let Some(function) = gathers {
+            let mut args = vec![];
+            if function != "count" {
+                // The sign is that of the map, or it would widen.
+                let signed = value == I64;
+                let int = Int { signed, ..self.any_int() };
+                args.push(self.expr(&Ty::Int(int), 2).cast(&Ty::Int(int)));
+            }
+            if function == "lhist" {
+                args.extend([0, 100, 10].map(Expr::int));
+            }
+            return Stmt::Gather { place, function, args };
+        }
+        if value == I64 && self.once_in(3) {
+            let of = Ty::Int(self.any_int());
+            let operand = self.expr(&of, 2);
+            return Stmt::Set { place, op: self.compound(), value: operand };
+        }
+        let mut value = self.expr(&value, 3);
+        // What one map gathers cannot be another's as it is.
+        if let Kind::Map(name, _) = &value.kind
+            && self.maps.iter().any(|m| m.name == *name && m.gathers.is_some())
+        {
+            let ty = value.ty.clone();
+            value = value.cast(&ty);
+        }
+        Stmt::Set { place, op: "=", value }
+    }
+
+    fn deletion(&mut self) -> Option<Stmt> {
+        let keyed: Vec<(String, Ty)> =
+            self.maps.iter().filter_map(|m| Some((m.name.clone(), m.key.clone()?))).collect();
+        if keyed.is_empty() {
+            return None;
+        }
+        let (name, key) = self.random.pick(&keyed).clone();
+        let key = self.expr(&key, 2);
+        Some(Stmt::Delete(name, key))
+    }
+
+    /// A counter, and a loop that counts it up before anything else.
+    fn while_loop(&mut self, depth: u32, out: &mut Vec<Stmt>) {
+        let (name, count) = (self.name("$w"), self.random.below(if self.loaded() { 40 } else { 6 }) as u32);
+        let counter = Expr::var(&name, &U64);
+        out.push(Stmt::Let { name: name.clone(), ty: Some(U64), value: Some(Expr::int(0)) });
+        self.scope().push(Variable { name, ty: U64, fixed: true, read_only: true });
+        let condition = Kind::Binary("<", Box::new(counter.clone()), Box::new(Expr::int(count.into())));
+        let mut body = self.loop_body(count, depth);
+        let step = Kind::Step { place: Box::new(counter), symbol: "++", postfix: true };
+        body.insert(0, Stmt::Expr(Expr::new(step, U64)));
+        out.push(Stmt::While { condition: Expr::new(condition, Ty::Bool), body });
+    }
+
+    fn range_loop(&mut self, depth: u32) -> Stmt {
+        let var = self.name("$i");
+        let start = self.random.below(7) as i128 - 3;
+        let count = self.random.below(if self.loaded() { 40 } else { 6 });
+        let (mut from, mut to) = (Expr::int(start), Expr::int(start + count as i128));
+        if self.once_in(3) {
+            (from, to) = (from.cast(&Ty::Int(Int::I8)), to.cast(&Ty::Int(Int::I16)));
+        }
+        self.scopes.push(vec![Variable { name: var.clone(), ty: I64, fixed: true, read_only: true }]);
+        let body = self.loop_body(count as u32, depth);
+        self.scopes.pop();
+        Stmt::Range { var, start: from, end: to, body }
+    }
+
+    fn map_loop(&mut self, depth: u32, out: &mut Vec<Stmt>) -> Option<Stmt> {
+        let fits = |m: &&Map| m.key.is_some() && m.gathers.is_none_or(readable);
+        if self.loaded() {
+            let maps: Vec<(String, Ty)> = self
+                .maps
+                .iter()
+                .filter(fits)
+                .map(|m| (m.name.clone(), Ty::Tuple(m.key.iter().chain([&m.value]).cloned().collect())))
+                .collect();
+            let (map, entry) = if maps.is_empty() { return None } else { self.random.pick(&maps).clone() };
+            let var = self.name("$kv");
+            self.scopes.push(vec![Variable { name: var.clone(), ty: entry, fixed: true, read_only: true }]);
+            let body = self.loop_body(10, depth);
+            self.scopes.pop();
+            return Some(Stmt::Each { var, map, body });
+        }
+        // In what order the kernel goes through a map nobody knows: only a sum can be foretold.
+        let maps: Vec<(String, Ty, Ty)> = self
+            .maps
+            .iter()
+            .filter(|m| m.gathers.is_none() && m.value.int().is_some())
+            .filter_map(|m| Some((m.name.clone(), m.key.clone()?, m.value.clone())))
+            .collect();
+        let (map, key, value) = if maps.is_empty() { return None } else { self.random.pick(&maps).clone() };
+        let (var, sum) = (self.name("$kv"), self.name("$sum"));
+        out.push(Stmt::Let { name: sum.clone(), ty: Some(I64), value: Some(Expr::int(0)) });
+        self.scope().push(Variable { name: sum.clone(), ty: I64, fixed: true, read_only: false });
+        let entry = Expr::var(&var, &Ty::Tuple(vec![key, value.clone()]));
+        let add = Expr::new(Kind::Part(Box::new(entry), 1), value);
+        let body = vec![Stmt::Set { place: Expr::var(&sum, &I64), op: "+=", value: add }];
+        Some(Stmt::Each { var, map, body })
+    }
+
+    fn printed(&mut self) -> Stmt {
+        if self.loaded() && self.once_in(3) {
+            return opaque::printed(self);
+        }
+        if self.once_in(2) {
+            let ty = self.value_type(2);
+            let value = self.expr(&ty, 3);
+            // A map as a whole is read only when it is printed.
+            if matches!(value.kind, Kind::Map(_, None)) && !self.loaded() {
+                let ty = Ty::Tuple(vec![value.ty.clone(), Ty::Bool]);
+                let whole = vec![value, Expr::new(Kind::Bool(true), Ty::Bool)];
+                return Stmt::Print(Expr::new(Kind::Tuple(whole), ty));
+            }
+            return Stmt::Print(value);
+        }
+        let count = 1 + self.random.below(3);
+        let (mut format, mut args) = (String::new(), vec![]);
+        for _ in 0..count {
+            if self.once_in(3) {
+                format.push_str(*self.random.pick(&["%s ", "%10s|", "%-12s|"]));
+                let ty = self.string();
+                args.push(self.expr(&ty, 2));
+            } else {
+                let int = self.any_int();
+                let decimal = *self.random.pick(if int.signed { &["d", "lld"] } else { &["u", "llu"] });
+                let flags = *self.random.pick(&["", "5", "-6", "08", "3"]);
+                format.push_str(&format!("%{flags}{decimal},"));
+                let ty = Ty::Int(int);
+                args.push(self.expr(&ty, 3));
+            }
+        }
+        format.push('\n');
+        Stmt::Printf(format, args)
+    }
+
+    // Programs
+
+    fn definition(&mut self) -> Macro {
+        let (name, param, value) = (self.name("macro"), self.name("p"), self.name("q"));
+        let (a, b) = (Ty::Int(self.any_int()), Ty::Int(self.any_int()));
+        let mut params = vec![(param.clone(), a.clone()), (value.clone(), b.clone())];
+        let mut body = vec![];
+        if self.once_in(2) {
+            let var = self.name("$p");
+            let ty = Ty::Int(self.any_int());
+            params.push((var.clone(), ty.clone()));
+            let bare = Expr::var(&param, &a);
+            body.push(Stmt::Set { place: Expr::var(&var, &ty), op: "=", value: bare.cast(&ty) });
+        }
+        let symbol = *self.random.pick(&OPERATORS);
+        let (left, right) = (Expr::var(&param, &a), Expr::var(&value, &b));
+        let int = arithmetic(symbol, &left, &right).unwrap_or(Int::U64);
+        let value = Expr::new(Kind::Binary(symbol, Box::new(left), Box::new(right)), Ty::Int(int));
+        Macro { name, params, body, value }
+    }
+
+    fn program(&mut self) -> Program {
+        let mut config = vec![("max_strlen".to_owned(), self.max_strlen.to_string())];
+        if !self.loaded() || self.once_in(2) {
+            config.push(("print_maps_on_exit".into(), "false".into()));
+        }
+        if self.once_in(3) {
+            config.push(("on_stack_limit".into(), self.random.below(70).to_string()));
+        }
+        for _ in 0..self.random.below(3) {
+            let definition = self.definition();
+            self.macros.push(definition);
+        }
+        let count = if self.loaded() { 1 + self.random.below(3) } else { 1 };
+        let mut probes = vec![];
+        for n in 0..count {
+            let attach = if n == 0 { "BEGIN" } else { opaque::attach_point(self) };
+            let predicate = self.once_in(5).then(|| self.expr(&Ty::Bool, 2));
+            self.fuel = self.fuel.max(30);
+            let body = self.body(4);
+            probes.push(Probe { attach: attach.to_owned(), predicate, body });
+        }
+        let mut maps = vec![];
+        for n in 0..self.maps.len() {
+            let (name, keyed, gathers) = {
+                let map = &self.maps[n];
+                (map.name.clone(), map.key.is_some(), map.gathers.is_some())
+            };
+            if keyed && self.once_in(4) {
+                let lru = self.loaded() && self.once_in(2);
+                let kind = match (gathers, lru) {
+                    (false, false) => "hash",
+                    (false, true) => "lruhash",
+                    (true, false) => "percpuhash",
+                    (true, true) => "percpulruhash",
+                };
+                maps.push(format!("let {name} = {kind}({});", 1000 + self.random.below(1000)));
+            }
+        }
+        let definitions = if self.loaded() { opaque::definitions() } else { vec![] };
+        Program { config, definitions, maps, macros: std::mem::take(&mut self.macros), probes }
+    }
+}
+
+/// Whether what is gathered can be read as a number.
+pub fn readable(function: &str) -> bool {
+    matches!(function, "count" | "sum" | "avg" | "min" | "max")
+}
+
+/// The parts of a tuple or record, and theirs.
+fn parts(whole: &Expr) -> Vec<Expr> {
+    let own: Vec<Expr> = match &whole.ty {
+        Ty::Tuple(types) => {
+            let part = |(n, ty): (usize, &Ty)| Expr::new(Kind::Part(Box::new(whole.clone()), n), ty.clone());
+            types.iter().enumerate().map(part).collect()
+        }
+        Ty::Record(fields) => {
+            let field = |(name, ty): &(String, Ty)| {
+                Expr::new(Kind::Field(Box::new(whole.clone()), name.clone()), ty.clone())
+            };
+            fields.iter().map(field).collect()
+        }
+        _ => vec![],
+    };
+    let below: Vec<Expr> = own.iter().flat_map(parts).collect();
+    own.into_iter().chain(below).collect()
+}

@@ -1,0 +1,258 @@
+//! What only the machine knows: builtins, memory, stacks, symbols. Each is a template with a `#` for each argument.
+
+use crate::ast::{Expr, I64, Int, Kind, Stmt, Ty, U64};
+use crate::make::{Maker, readable};
+
+const U8: Ty = Ty::Int(Int::U8);
+const U16: Ty = Ty::Int(Int::U16);
+const U32: Ty = Ty::Int(Int::U32);
+const I8: Ty = Ty::Int(Int::I8);
+const I32: Ty = Ty::Int(Int::I32);
+
+/// A template, the types of its arguments and its own.
+type Template = (&'static str, &'static [Ty], Ty);
+
+const NUMBERS: &[Template] = &[
+    ("pid", &[], U32),
+    ("tid", &[], U32),
+    ("uid", &[], U64),
+    ("gid", &[], U64),
+    ("nsecs", &[], U64),
+    ("nsecs(monotonic)", &[], U64),
+    ("elapsed", &[], U64),
+    ("jiffies", &[], U64),
+    ("cpu", &[], U64),
+    ("ncpus", &[], U64),
+    ("numaid", &[], U32),
+    ("rand", &[], U32),
+    ("cgroup", &[], U64),
+    ("ppid", &[], U32),
+    ("curtask.pid", &[], I32),
+    ("curtask->parent->tgid", &[], I32),
+    ("curtask.start_time", &[], U64),
+    ("curtask.se.vruntime", &[], U64),
+    ("(uint64)curtask", &[], U64),
+    ("(uint32)sizeof(struct task_struct)", &[], U32),
+    ("(uint64)offsetof(struct task_struct, comm)", &[], U64),
+    ("*(uint32 *)(#)", &[U64], U32),
+    ("*(int8 *)(#)", &[U64], I8),
+    ("*kptr((uint16 *)(#))", &[U64], U16),
+    ("*uptr((uint16 *)(#))", &[U64], U16),
+    ("((uint16 *)(#))[#]", &[U64, U8], U16),
+    ("((uint8[8])(#))[# % 8]", &[U64, U8], U8),
+    ("((uint16[2])(#))[1]", &[U32], U16),
+    ("comm[# % 18]", &[U8], I8),
+    ("len(kstack)", &[], I64),
+    ("len(ustack(3))", &[], I64),
+    ("strncmp(comm, #, 5)", &[Ty::Bool], U64),
+    ("((struct generated *)(#)).a", &[U64], I8),
+    ("((struct generated *)(#)).inner.c", &[U64], U16),
+    ("((struct generated *)(#)).array[# % 7]", &[U64, U8], U32),
+    ("((struct generated *)(#)).next.next.a", &[U64], I8),
+    ("(uint64)((struct generated *)(#)).bits", &[U64], U64),
+    ("(int64)((enum letters)1)", &[], I64),
+    ("(uint64)((uint32 *)(#) + 3)", &[U64], U64),
+    ("bswap(*(uint64 *)(#))", &[U64], U64),
+];
+
+const BOOLS: &[Template] = &[
+    ("is_err(#)", &[U64], Ty::Bool),
+    ("((uint8 *)(#) == (uint8 *)(#))", &[U64, U64], Ty::Bool),
+    ("((void *)(#) != 0)", &[U64], Ty::Bool),
+    ("(comm == pcomm)", &[], Ty::Bool),
+    ("((uint8[4])(#) == (uint8[4])(#))", &[U32, U32], Ty::Bool),
+    ("(ntop(#) == ntop(#))", &[U32, U32], Ty::Bool),
+    ("(curtask ? true : false)", &[], Ty::Bool),
+];
+
+/// Strings, whose size the last word is; 0 for `max_strlen`.
+const STRINGS: &[(&str, &[Ty], u32)] = &[
+    ("comm", &[], 16),
+    ("pcomm", &[], 16),
+    ("curtask.comm", &[], 16),
+    ("curtask.group_leader.comm", &[], 16),
+    ("str(#)", &[U64], 0),
+    ("str(kptr(#))", &[U64], 0),
+    ("str(#, #)", &[U64, U16], 0),
+    ("str(#, 10)", &[U64], 10),
+    ("((struct generated *)(#)).text", &[U64], 7),
+];
+
+/// Values that are only kept and printed: a name for their type, and whether a map can have it as its key.
+const OTHERS: &[(&str, &[Ty], bool)] = &[
+    ("kstack", &[], true),
+    ("ustack", &[], true),
+    ("kstack(3)", &[], true),
+    ("kstack(perf)", &[], true),
+    ("ustack(perf, 5)", &[], true),
+    ("kstack(raw, 4)", &[], true),
+    ("ksym(#)", &[U64], true),
+    ("usym(#)", &[U64], true),
+    ("ntop(#)", &[U32], true),
+    ("ntop(10, pton(\"::1\"))", &[], true),
+    ("macaddr(#)", &[U64], true),
+    ("buf(#, 8)", &[U64], true),
+    ("buf(#, #)", &[U64, U16], true),
+    ("strftime(\"%H:%M\", #)", &[U64], true),
+    ("username", &[], true),
+    ("cgroup_path(#)", &[U64], true),
+    ("probe", &[], true),
+    ("pton(\"1.2.3.4\")", &[], true),
+    ("(uint8[8])(#)", &[U64], true),
+    ("curtask", &[], true),
+    ("(struct file *)(#)", &[U64], true),
+    ("*(struct generated *)(#)", &[U64], true),
+    ("((struct generated *)(#)).array", &[U64], true),
+    ("((struct generated *)(#)).inner", &[U64], true),
+    ("(enum letters)1", &[], true),
+    ("(uint8 *)(#)", &[U64], true),
+    ("(curtask, ksym(#))", &[U64], true),
+    ("(a = ustack(2), b = comm)", &[], false),
+];
+
+pub fn definitions() -> Vec<String> {
+    [
+        "enum letters { LETTER_A, LETTER_B = 1, LETTER_C = 70000 };",
+        "struct inner { unsigned char b; unsigned short c; };",
+        "struct generated { char a; struct inner inner; unsigned int array[5]; char text[7]; struct generated *next; \
+         unsigned long bits : 5; unsigned long more : 40; };",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn args(maker: &mut Maker, types: &[Ty]) -> Vec<Expr> {
+    types.iter().map(|ty| maker.expr(ty, 1)).collect()
+}
+
+fn filled(maker: &mut Maker, template: &str, types: &[Ty], ty: &Ty) -> Expr {
+    let mut args = args(maker, types);
+    if template.starts_with("strncmp(comm") {
+        let text = maker.text(6);
+        args = vec![Expr::new(Kind::Text(text), Ty::Str(7))];
+    }
+    Expr::new(Kind::Opaque(template.to_owned(), args), ty.clone())
+}
+
+/// Something of that type.
+pub fn value(maker: &mut Maker, ty: &Ty, depth: u32) -> Option<Expr> {
+    match ty {
+        Ty::Int(_) => {
+            let (template, types, own) = maker.random.pick(NUMBERS).clone();
+            let made = filled(maker, template, types, &own);
+            Some(if own == *ty { made } else { made.cast(ty) })
+        }
+        Ty::Bool => {
+            let (template, types, own) = maker.random.pick(BOOLS).clone();
+            Some(filled(maker, template, types, &own))
+        }
+        Ty::Str(size) => {
+            let longest = maker.max_strlen;
+            let fits: Vec<_> = STRINGS
+                .iter()
+                .map(|(template, types, len)| {
+                    (*template, *types, if *len == 0 { longest } else { (*len).min(longest) })
+                })
+                .filter(|(template, _, len)| {
+                    *len <= *size && (*len == longest || !template.starts_with("str(") || *len <= longest)
+                })
+                .collect();
+            let (template, types, len) =
+                if fits.is_empty() { return None } else { *maker.random.pick(&fits) };
+            let made = filled(maker, template, types, &Ty::Str(len));
+            let _ = depth;
+            Some(if len == *size { made } else { made.cast(ty) })
+        }
+        Ty::Other(name) => Some(other(maker, name)),
+        Ty::Tuple(_) | Ty::Record(_) => None,
+    }
+}
+
+/// A value of a type that only its template names.
+pub fn other(maker: &mut Maker, name: &str) -> Expr {
+    let types = OTHERS.iter().find(|(template, ..)| *template == name).map_or(&[][..], |(_, types, _)| types);
+    filled(maker, name, types, &Ty::Other(name.to_owned()))
+}
+
+/// The name of a type that variables and maps can hold.
+pub fn storable(maker: &mut Maker) -> &'static str {
+    maker.random.pick(OTHERS).0
+}
+
+/// The name of a type that keys can have.
+pub fn key(maker: &mut Maker) -> &'static str {
+    let keys: Vec<&str> = OTHERS.iter().filter(|(_, _, key)| *key).map(|(name, ..)| *name).collect();
+    *maker.random.pick(&keys)
+}
+
+pub fn attach_point(maker: &mut Maker) -> &'static str {
+    const POINTS: &[&str] = &[
+        "END",
+        "interval:s:100",
+        "profile:hz:1",
+        "software:page-faults:1000000",
+        "tracepoint:syscalls:sys_enter_nanosleep",
+        "tracepoint:sched:sched_process_exit",
+        "rawtracepoint:sched_process_exit",
+        "uprobe:/bin/true:main",
+    ];
+    let usable = POINTS.len() - 1;
+    POINTS[maker.random.below(usable)]
+}
+
+/// Something about a map as a whole, the clock, a histogram.
+pub fn statement(maker: &mut Maker) -> Stmt {
+    let maps: Vec<(String, bool, bool)> = maker
+        .maps
+        .iter()
+        .map(|m| (m.name.clone(), m.key.is_some(), m.gathers.is_some_and(|f| !readable(f))))
+        .collect();
+    let plain = |text: &str| Stmt::Opaque(text.to_owned(), vec![]);
+    match maker.random.below(9) {
+        0 => plain("time(\"%H:%M:%S \")"),
+        1 => {
+            let code = maker.expr(&U8, 1);
+            Stmt::Opaque("warnf(\"%d\", #)".into(), vec![code])
+        }
+        2 => {
+            let address = maker.expr(&U64, 1);
+            Stmt::Opaque("join((char **)(#))".into(), vec![address])
+        }
+        3 if maker.random.once_in(3) => Stmt::If {
+            condition: Expr::new(Kind::Opaque("(cpu > 1000)".into(), vec![]), Ty::Bool),
+            then: vec![plain("exit()")],
+            otherwise: vec![],
+        },
+        _ if !maps.is_empty() => {
+            let (name, keyed, _) = maker.random.pick(&maps).clone();
+            let templates: &[&str] = if keyed {
+                &["print(M)", "print(M, 3)", "print(M, 3, 2)", "clear(M)", "zero(M)"]
+            } else {
+                &["print(M)", "clear(M)", "zero(M)"]
+            };
+            let template = *maker.random.pick(templates);
+            plain(&template.replace('M', &name))
+        }
+        _ => plain("time()"),
+    }
+}
+
+/// Something printed that cannot be foretold.
+pub fn printed(maker: &mut Maker) -> Stmt {
+    let name = storable(maker);
+    let value = other(maker, name);
+    let is = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+    if is(&["buf("]) && maker.random.once_in(2) {
+        let format = *maker.random.pick(&["%r\n", "%rx %%\n", "%rh\n"]);
+        return Stmt::Printf(format.into(), vec![value]);
+    }
+    if is(&["curtask", "(struct file", "(uint8 *)"]) && maker.random.once_in(2) {
+        return Stmt::Printf("%p %p\n".into(), vec![value.clone(), value]);
+    }
+    if is(&["kstack", "ustack", "ksym", "usym", "ntop", "macaddr", "strftime", "username", "probe"])
+        && maker.random.once_in(2)
+    {
+        return Stmt::Printf("%s|%s\n".into(), vec![value.clone(), value]);
+    }
+    Stmt::Print(value)
+}

@@ -1,0 +1,164 @@
+//! Programs made at random, all of them right: each has to compile, load and run on the kernel at hand, and what
+//! can be foretold of its output has to come.
+//!
+//! `BPFTRACE_TEST_SEED` is the first seed (each program has one of its own, in a row), `BPFTRACE_TEST_COUNT` how
+//! many programs there are, or `BPFTRACE_TEST_SECONDS` how long they are made (30). A failing program is made as
+//! small as it can be before it is shown.
+
+#[path = "generate/ast.rs"]
+mod ast;
+#[path = "generate/eval.rs"]
+mod eval;
+#[path = "generate/make.rs"]
+mod make;
+#[path = "generate/opaque.rs"]
+mod opaque;
+#[path = "support/random.rs"]
+mod random;
+#[path = "generate/run.rs"]
+mod run;
+#[path = "generate/shrink.rs"]
+mod shrink;
+#[path = "generate/text.rs"]
+mod text;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use ast::Program;
+use make::Aim;
+use run::{Failure, Runner, Stage};
+
+/// Run first, each time: programs that once failed can be made again.
+const FIXED_SEEDS: std::ops::Range<u64> = 0..60;
+/// How many programs are tried to make one that fails smaller.
+const SHRINKING: u32 = 600;
+/// After so many failures there is enough to mend.
+const FAILURES: usize = 5;
+/// The main thread's, which scripts are compiled on.
+const STACK: usize = 8 << 20;
+
+fn main() -> ExitCode {
+    if std::env::var("BPFTRACE_TEST_TIER").is_ok_and(|tier| tier == "none") {
+        println!("left out: `make generated` runs these as root");
+        return ExitCode::SUCCESS;
+    }
+    let kernel = bpftrace::kernel::Kernel::new();
+    if kernel.capabilities().complaint(kernel.version()).is_some() {
+        println!("SKIPPED: loading BPF programs needs root");
+        return ExitCode::SUCCESS;
+    }
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(all);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Whether all programs did what they should.
+fn all() -> bool {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() * 1000);
+    let given = number("BPFTRACE_TEST_SEED");
+    let seed = given.unwrap_or_else(now);
+    let count = number("BPFTRACE_TEST_COUNT");
+    let limit = match count {
+        Some(_) => Duration::MAX,
+        None => Duration::from_secs(number("BPFTRACE_TEST_SECONDS").unwrap_or(30)),
+    };
+    println!("BPFTRACE_TEST_SEED={seed}");
+    let fixed = if given.is_none() { FIXED_SEEDS } else { 0..0 };
+    let new = seed..seed.saturating_add(count.unwrap_or(u64::MAX));
+    let (runner, start) = (Runner::new(), Instant::now());
+    let (mut done, mut foretold, mut failures) = (0u64, 0u64, 0);
+    for seed in fixed.chain(new) {
+        if start.elapsed() > limit || failures == FAILURES {
+            break;
+        }
+        let aim = if seed % 2 == 0 { Aim::Foretold } else { Aim::Loaded };
+        let program = make::program(seed, aim);
+        match tried(&runner, &program, aim) {
+            Ok(true) => foretold += 1,
+            Ok(false) => {}
+            Err(failure) => {
+                failures += 1;
+                show(&runner, seed, aim, &program, &failure);
+            }
+        }
+        done += 1;
+    }
+    println!(
+        "{done} programs, of {foretold} the output was foretold; {failures} failed; {:?}",
+        start.elapsed()
+    );
+    failures == 0 && done > 0
+}
+
+/// Runs a program. `Ok(true)` if its output was compared.
+fn tried(runner: &Runner, program: &Program, aim: Aim) -> Result<bool, Failure> {
+    let expected = match aim {
+        Aim::Foretold => match eval::run(program) {
+            Ok(lines) => Some(lines),
+            Err(_) => return Ok(false),
+        },
+        Aim::Loaded => None,
+    };
+    let text = program.to_string();
+    keep(&text);
+    let dry = program.probes.iter().any(|probe| !matches!(probe.attach.as_str(), "BEGIN" | "END"));
+    let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runner.run(&text, dry)));
+    let output = run.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        Err(Failure { stage: Stage::Codegen, message: format!("panicked: {message}") })
+    })?;
+    let Some(expected) = expected else { return Ok(false) };
+    // A division by zero is told in between.
+    let lines: Vec<&str> = output.trim_end_matches('\n').split('\n').filter(|line| !is_told(line)).collect();
+    let expected = if expected.is_empty() { vec![String::new()] } else { expected };
+    let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    while expected.len() > 1 && expected.last().is_some_and(|l| l.is_empty()) {
+        expected.pop();
+    }
+    if lines == expected {
+        return Ok(true);
+    }
+    let differs =
+        lines.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(lines.len().min(expected.len()));
+    let message = format!(
+        "line {differs} is {:?}, and should be {:?}; there are {} and should be {} lines",
+        lines.get(differs),
+        expected.get(differs),
+        lines.len(),
+        expected.len()
+    );
+    Err(Failure { stage: Stage::Output, message })
+}
+
+fn is_told(line: &str) -> bool {
+    line.contains("Divide or modulo by 0 detected")
+}
+
+/// Writes down what is tried, in case it ends the process.
+fn keep(text: &str) {
+    let path = std::env::temp_dir().join("bpftrace-generated.bt");
+    let _ = std::fs::write(path, text);
+}
+
+fn show(runner: &Runner, seed: u64, aim: Aim, program: &Program, failure: &Failure) {
+    let kind = |failure: &Failure| (failure.stage, first_words(&failure.message));
+    let small = if std::env::var_os("BPFTRACE_TEST_WHOLE").is_some() {
+        program.clone()
+    } else {
+        shrink::shrink(program, SHRINKING, &mut |candidate| {
+            tried(runner, candidate, aim).is_err_and(|other| kind(&other) == kind(failure))
+        })
+    };
+    let message = tried(runner, &small, aim).err().map_or(failure.message.clone(), |f| f.message);
+    println!("---- seed {seed} failed: {:?}\n{small}\n{}\n", failure.stage, message.trim_end());
+}
+
+/// What tells failures of one stage apart.
+fn first_words(message: &str) -> String {
+    let bare = message.split_once(": ERROR: ").map_or(message, |(_, rest)| rest);
+    bare.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
