@@ -238,6 +238,15 @@ pub enum Target {
         /// Whether this is the probe's first program: it may have several, which count as one.
         first: bool,
     },
+    /// A debug register: in each thread of a process and those that it makes, or, for the kernel's addresses, on each
+    /// CPU. `mode` is a set of `HW_BREAKPOINT_R`, `W` and `X`.
+    Watchpoint {
+        address: u64,
+        length: u64,
+        mode: u32,
+        pid: Option<u32>,
+        name_id: u32,
+    },
     /// `perf_event_open(2)`: the type and config fields, and how often.
     Perf {
         kind: u32,
@@ -281,6 +290,7 @@ impl Target {
             | Target::Tracepoint { name_id, .. }
             | Target::Uprobe { name_id, .. }
             | Target::Usdt { name_id, .. }
+            | Target::Watchpoint { name_id, .. }
             | Target::Perf { name_id, .. } => Some(std::slice::from_ref(name_id)),
             Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => Some(name_ids),
         }
@@ -301,6 +311,7 @@ impl Target {
             | Target::Tracepoint { name_id, .. }
             | Target::Uprobe { name_id, .. }
             | Target::Usdt { name_id, .. }
+            | Target::Watchpoint { name_id, .. }
             | Target::Perf { name_id, .. } => *name_id = 0,
             Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => name_ids.clear(),
         }

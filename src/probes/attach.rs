@@ -9,8 +9,9 @@ use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
 use super::detach;
 use super::event::{self, PerfEvent, process};
 use super::refusal::refused;
-use crate::image::{Attach, Cpus, Target, UsdtPlace};
+use crate::image::{Attach, Cpus, Sample, Target, UsdtPlace};
 use crate::kernel::{Feature, Kernel};
+use crate::process::threads;
 
 /// Links into the kernel; dropping them detaches.
 #[derive(Default)]
@@ -218,6 +219,34 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
                 }
             }
             if all.is_empty() { Err(Refusal::Os(libc::ENODEV)) } else { Ok(all) }
+        }
+        Target::Watchpoint { address, length, mode, pid, name_id } => {
+            let event = PerfEvent {
+                kind: libbpf_sys::PERF_TYPE_BREAKPOINT,
+                offset: *length,
+                sample: Some(Sample::Period(1)),
+                breakpoint: Some((*mode, *address)),
+                ..PerfEvent::default()
+            };
+            let mut all = Attachment::default();
+            match pid {
+                // An event watches one thread, and those that it makes.
+                Some(pid) => {
+                    for thread in threads(*pid).map_err(|_| Refusal::Os(libc::ESRCH))? {
+                        let opened = PerfEvent { pid: Some(thread), ..event.clone() }.open(None);
+                        match opened {
+                            Err(Refusal::Os(libc::ESRCH)) => {}
+                            other => all.append(on_event(kernel, program, other?, *name_id)?),
+                        }
+                    }
+                }
+                None => {
+                    for &cpu in kernel.online_cpus() {
+                        all.append(on_event(kernel, program, event.open(Some(cpu))?, *name_id)?);
+                    }
+                }
+            }
+            if all.is_empty() { Err(Refusal::Os(libc::ESRCH)) } else { Ok(all) }
         }
         Target::RawTracepoint { event } => linked(program.attach_raw_tracepoint(event)),
         // The function was named when the program was loaded.

@@ -9,17 +9,19 @@ use super::attach::Refusal;
 use crate::image::Sample;
 
 /// What the system call is asked for.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct PerfEvent {
     /// The event source: one of `enum perf_type_id`, or what a directory of [`SOURCES`] says.
     pub kind: u32,
     pub config: u64,
     /// A function's name or a file's path, where the source wants one.
     pub name: Option<CString>,
-    /// The offset into that.
+    /// The offset into that; for a breakpoint, its length.
     pub offset: u64,
     pub sample: Option<Sample>,
     pub pid: Option<u32>,
+    /// What a breakpoint looks for, and where.
+    pub breakpoint: Option<(u32, u64)>,
 }
 
 /// Event sources that have no fixed number.
@@ -55,6 +57,10 @@ impl PerfEvent {
         };
         attr.__bindgen_anon_3.config1 = self.name.as_ref().map_or(0, |name| name.as_ptr() as u64);
         attr.__bindgen_anon_4.config2 = self.offset;
+        if let Some((mode, address)) = self.breakpoint {
+            attr.bp_type = mode;
+            attr.__bindgen_anon_3.bp_addr = address;
+        }
         match self.sample {
             Some(Sample::Period(period)) => attr.__bindgen_anon_1.sample_period = period,
             Some(Sample::Frequency(rate)) => {

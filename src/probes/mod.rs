@@ -24,6 +24,7 @@ mod tracepoint;
 mod uprobe;
 mod usdt;
 mod view;
+mod watchpoint;
 
 #[cfg(test)]
 mod attach_tests;
@@ -192,6 +193,7 @@ pub static PROVIDERS: &[&dyn Provider] = &[
     &uprobe::Uprobe::ENTRY,
     &uprobe::Uprobe::RETURN,
     &usdt::Usdt,
+    &watchpoint::Watchpoint,
 ];
 
 /// The provider of that name, full or short, in any case where that leaves no doubt.
@@ -231,17 +233,14 @@ pub fn resolve(
     (groups, reported)
 }
 
-/// Documented kinds of attach points that no provider here makes, with their short names.
-const NOT_YET: [&[&str]; 1] = [&["watchpoint", "w", "asyncwatchpoint", "aw"]];
-
 fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnostic> {
     let name = point.parts.first().map_or("", |part| part.text.as_str());
     provider(name).ok_or_else(|| {
         let span = point.parts.first().map_or(point.span, |part| part.span);
-        if NOT_YET.iter().any(|names| names.contains(&name)) {
-            let text = format!("{name} probes are not supported yet");
-            return Diagnostic::error("unsupported", span, text)
-                .note("bpftrace 0.26 has them, this build does not");
+        if matches!(name, "asyncwatchpoint" | "aw") {
+            return Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}"))
+                .note("bpftrace 0.25 has left these out")
+                .help("watch an address: watchpoint:0x55d5c2a0:8:w");
         }
         let names = PROVIDERS.iter().filter_map(|p| p.names().first().copied());
         point::did_you_mean(

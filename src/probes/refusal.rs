@@ -105,6 +105,19 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
             | Target::Usdt { pid: Some(pid), .. },
             libc::ESRCH,
         ) => (format!("there is no process {pid}"), None),
+        (Target::Watchpoint { .. }, libc::ENOSPC) => (
+            text("all of the processor's debug registers are in use"),
+            Some(text("there are four on most processors; debuggers use them too")),
+        ),
+        (Target::Watchpoint { pid: Some(pid), .. }, libc::ESRCH) => {
+            (format!("there is no process {pid}"), None)
+        }
+        (Target::Watchpoint { .. }, libc::EINVAL | libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT) => (
+            text("this machine cannot watch that"),
+            Some(text(
+                "virtual machines may have no debug registers, and addresses have to be aligned to the length",
+            )),
+        ),
         (_, libc::EEXIST) => (text("the event is in use by something that does not share it"), None),
         _ => (std::io::Error::from_raw_os_error(errno).to_string(), None),
     }

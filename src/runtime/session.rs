@@ -440,6 +440,7 @@ fn runs_last_attached_first(what: &Target) -> bool {
         | Target::Tracepoint { .. }
         | Target::RawTracepoint { .. }
         | Target::Iter { .. }
+        | Target::Watchpoint { .. }
         | Target::Perf { .. } => false,
     }
 }

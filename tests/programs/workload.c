@@ -93,6 +93,19 @@ static int writes(long times, const char *path)
     return 0;
 }
 
+__attribute__((aligned(8))) volatile long work_watched = 1;
+
+// Writes a variable so often, and reads it twice as often.
+static int touches(long times)
+{
+    long sum = 0;
+    for (long i = 0; i < times; i++) {
+        work_watched = i;
+        sum += work_watched + work_watched;
+    }
+    return sum < 0;
+}
+
 // Calls every work_ function, then stays for so many milliseconds, for its addresses to be resolved.
 static int calls(long times, long ms)
 {
@@ -134,6 +147,8 @@ int main(int argc, char **argv)
         return writes(times, argc > 3 ? argv[3] : "/dev/null");
     if (!strcmp(verb, "calls"))
         return calls(times, argc > 3 ? atol(argv[3]) : 0);
+    if (!strcmp(verb, "touches"))
+        return touches(times);
     if (!strcmp(verb, "spin"))
         return spin(times);
     if (!strcmp(verb, "sleep"))
@@ -154,6 +169,6 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | marks N [MS] | spin MS | sleep MS | exit CODE | opens FILE...\n");
+    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | marks N [MS] | touches N | spin MS | sleep MS | exit CODE | opens FILE...\n");
     return 2;
 }

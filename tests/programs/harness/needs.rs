@@ -44,6 +44,9 @@ impl Needs {
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
         add("no_kprobe", !kprobe, "this kernel has kprobes");
+        let registers =
+            cfg!(target_arch = "x86_64") || Path::new("/sys/bus/event_source/devices/breakpoint").exists();
+        add("debug_registers", registers, "this machine has no debug registers");
         let pmu = Path::new("/sys/bus/event_source/devices/cpu").exists();
         add("no_pmu", !pmu, "this machine has hardware counters");
         let uprobe = Path::new("/sys/bus/event_source/devices/uprobe/type").exists();
