@@ -90,6 +90,8 @@ pub struct Map {
     pub value: Type,
     /// 1 for a map without keys.
     pub max_entries: u32,
+    /// The script declares it, and with that says how many entries it has.
+    pub declared: bool,
 }
 
 impl Map {

@@ -60,7 +60,9 @@ impl Checker<'_, '_> {
     fn guarded_division(&mut self, op: BinaryOp, left: ir::Expr, right: ir::Expr, span: Span) -> Value {
         let ty = left.ty.clone();
         let ((set_left, left), (set_right, right)) = (self.keep(left), self.keep(right));
-        let message = "Divide or modulo by 0 detected: 1 is used as the result".to_owned();
+        let message = "Divide or modulo by 0 detected. This can lead to unexpected results. \
+                       1 is being used as the result."
+            .to_owned();
         let warning = self.emit(EventKind::Warning { message }, vec![], span);
         let one = Box::new(build::constant(1, ty.clone(), span));
         let instead = ExprKind::Block { body: vec![warning], value: one };

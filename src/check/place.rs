@@ -7,6 +7,7 @@ use super::address::space_of;
 use super::shape::Value;
 use super::{Checked, Checker, build};
 use crate::diagnostics::{Diagnostic, Span};
+use crate::image::EventKind;
 use crate::ir::{self, ExprKind, Place, PlaceKind};
 use crate::types::{Bits, Field, Int, Space, StructId, Type, layout};
 
@@ -326,6 +327,18 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// An index that is known only when it is used: the user is told if there is no such element.
+    fn guarded_index(&mut self, index: ir::Expr, len: u32, span: Span) -> ir::Expr {
+        let place = index.span;
+        let (set, index) = self.keep(index);
+        let message = "Array access out of bounds. This can lead to unexpected results.".to_owned();
+        let warning = self.emit(EventKind::Warning { message }, vec![], span);
+        let end = build::constant(len.into(), Type::U64, place);
+        let beyond = build::binary(ir::Binary::Ge, index.clone(), end);
+        let check = build::conditional(beyond, vec![warning], vec![], place);
+        super::convert::after(vec![set, check], index)
+    }
+
     fn element(
         &mut self,
         base: Value,
@@ -345,6 +358,7 @@ impl Checker<'_, '_> {
             );
         }
         let index = build::cast(index, Type::U64);
+        let index = if constant.is_none() && len > 0 { self.guarded_index(index, len, span) } else { index };
         let array = Type::Array { elem: Box::new(elem.clone()), len };
         match base.expr.kind {
             ExprKind::Load(mut place) => {

@@ -194,8 +194,10 @@ fn lower_map(map: &MapInfo, declared: Option<Declared>, max_keys: u64) -> image:
     let max_entries = if key.is_some() { u32::try_from(max_keys).unwrap_or(u32::MAX).max(1) } else { 1 };
     // `@` alone is a name too, and none of these can be one of the compiler's own.
     let symbol = format!("AT_{}", map.name);
-    image::Map { name: format!("@{}", map.name), symbol, kind, key, value, max_entries }
+    let (name, declared) = (format!("@{}", map.name), declared.is_some());
+    image::Map { name, symbol, kind, key, value, max_entries, declared }
 }
+
 /// A C identifier for a program, short enough for the kernel to show whole where that is possible.
 fn program_name(attach: &str, taken: &mut BTreeSet<String>) -> String {
     const LONGEST: usize = 15;

@@ -40,7 +40,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let missing = self.ll.is_null(slot)?;
         self.either(
             missing,
-            |g| g.refused(map),
+            |g| g.refused(map, None),
             |g| {
                 g.mark_written(map, slot)?;
                 match agg {

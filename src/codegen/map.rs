@@ -10,11 +10,15 @@ use super::helpers::{NOEXIST, id};
 use super::llvm::Result;
 use super::memory::Mem;
 use super::program::Gen;
+use crate::diagnostics::Span;
 use crate::image::{Counter, EventKind, Map, MapId};
 use crate::ir::{Expr, ExprKind, VarId};
 use crate::kernel::Feature;
 use crate::types::layout::sequence;
 use crate::types::{Int, Type};
+
+/// `-E2BIG`, of a map that is full.
+const E2BIG: i64 = -7;
 
 impl<'g, 'c> Gen<'g, 'c> {
     pub(super) fn script_map(&self, id: MapId) -> Result<&'g Map> {
@@ -61,7 +65,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let args = [pointer.into(), key.into(), value.into(), self.ll.imm(0).into()];
         let result = self.ll.helper(id::MAP_UPDATE, &args)?;
         let failed = self.ll.is_true(result)?;
-        self.when(failed, |g| g.refused(map))
+        self.when(failed, |g| g.refused(map, Some(result)))
     }
 
     /// A map without keys has been written: see [`Map::written_flag`].
@@ -72,9 +76,14 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
     }
 
-    /// The map had no room for a key.
-    pub(super) fn refused(&mut self, map: MapId) -> Result<()> {
-        self.bump(Counter::Maps as u32 + map.0)
+    /// The map had no room for a key. With `-k` the user is told where; without a result of the kernel's, that it is
+    /// full.
+    pub(super) fn refused(&mut self, map: MapId, result: Option<IntValue<'c>>) -> Result<()> {
+        self.bump(Counter::Maps as u32 + map.0)?;
+        if !self.settings.report_helper_errors {
+            return Ok(());
+        }
+        self.report_helper(id::MAP_UPDATE, result.unwrap_or(self.ll.imm(E2BIG.cast_unsigned())))
     }
 
     /// The value of a key, which is inserted as zeros where it is missing; null if the map takes no more.
@@ -279,10 +288,15 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// `@m[key] = value`
-    pub(super) fn set_map(&mut self, map: MapId, key: Option<&'g Expr>, value: &'g Expr) -> Result<()> {
+    pub(super) fn set_map(
+        &mut self,
+        map: MapId,
+        key: Option<&'g Expr>,
+        value: &'g Expr,
+        span: Span,
+    ) -> Result<()> {
         let definition = self.script_map(map)?;
         let ty = &definition.value;
-        let span = value.span;
         if value.ty.is_scalar() {
             let value = self.scalar(value)?;
             let has_key = key.is_some();
@@ -417,7 +431,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             slot.add_incoming(&[(&again, ll.here()?)]);
             ll.branch(ll.is_null(again)?, full, hit)?;
             ll.enter(full);
-            self.refused(map)?;
+            self.refused(map, Some(result))?;
         }
         incoming.push((ll.imm(0), ll.here()?));
         ll.jump(done)?;

@@ -15,7 +15,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.scoped(|g| match &statement.kind {
             StmtKind::Expr(value) => g.discard(value),
             StmtKind::SetVar { var, value } => g.set_var(*var, value),
-            StmtKind::SetMap { map, key, value } => g.set_map(*map, key.as_ref(), value),
+            StmtKind::SetMap { map, key, value } => g.set_map(*map, key.as_ref(), value, statement.span),
             StmtKind::Aggregate { map, key, value, weight } => {
                 g.aggregate(*map, key.as_ref(), value.as_ref(), weight.as_ref())
             }

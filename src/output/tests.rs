@@ -142,7 +142,15 @@ fn layouts() -> Layouts {
 }
 
 fn map(name: &str, key: Option<Type>, value: Type) -> Map {
-    Map { name: name.into(), symbol: "map".into(), kind: MapKind::Hash, max_entries: 1, key, value }
+    Map {
+        name: name.into(),
+        symbol: "map".into(),
+        kind: MapKind::Hash,
+        max_entries: 1,
+        declared: false,
+        key,
+        value,
+    }
 }
 
 fn words(words: &[i64]) -> Vec<u8> {

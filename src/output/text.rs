@@ -159,8 +159,8 @@ fn helper_failure(name: &str, code: i32) -> String {
              config, or give the map its own size: `let @a = hash(5000)`"
                 .to_owned()
         }
-        ("map_delete_elem", libc::ENOENT) => "Can't delete map element because it does not exist".to_owned(),
-        ("map_lookup_elem", _) => "Can't look up map element because it does not exist".to_owned(),
+        ("map_delete_elem", libc::ENOENT) => "Can't delete map element because it does not exist.".to_owned(),
+        ("map_lookup_elem", _) => "Can't lookup map element because it does not exist.".to_owned(),
         _ => helper_error(code),
     }
 }

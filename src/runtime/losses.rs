@@ -38,7 +38,7 @@ impl Losses {
                 *said = true;
                 let keys = map.max_entries;
                 let message = format!("the map {} is full: it has {keys} keys, and more get lost", map.name);
-                (job.report)(&full(job, map, message));
+                (job.report)(&full(message, map));
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Losses {
             let first = !said.get(n).copied().unwrap_or(false);
             (job.report)(&match (is_full(job, loaded, n), first) {
                 (true, true) => {
-                    full(job, map, format!("the map {name} was full at {keys} keys: {}", updates(lost)))
+                    full(format!("the map {name} was full at {keys} keys: {}", updates(lost)), map)
                 }
                 (true, false) => Diagnostic::warning(
                     "map-full",
@@ -135,14 +135,14 @@ fn missed_line(missed: &[(u64, &str)]) -> String {
     format!("Missed {all} that came while a BPF program ran on the same CPU: {}\n", each.join(", "))
 }
 
-fn full(job: &Job<'_>, map: &Map, message: String) -> Diagnostic {
-    let warning = Diagnostic::warning("map-full", None, message);
-    if u64::from(map.max_entries) != job.config.max_map_keys {
-        return warning.help(format!("declare it for more keys than {}, or use fewer", map.max_entries));
-    }
-    warning.help(
-        "set max_map_keys higher (BPFTRACE_MAX_MAP_KEYS=100000 or in a config block), or use fewer keys",
-    )
+fn full(message: String, map: &Map) -> Diagnostic {
+    let help = if map.declared {
+        format!("declare {} with a larger number, or use fewer keys", map.name)
+    } else {
+        "set max_map_keys higher (BPFTRACE_MAX_MAP_KEYS=100000 or in a config block), or use fewer keys"
+            .into()
+    };
+    Diagnostic::warning("map-full", None, message).help(help)
 }
 
 fn updates(n: u64) -> String {

@@ -95,6 +95,7 @@ fn a_map_that_the_kernel_refuses_is_named() {
         key: Some(Type::U64),
         value: Type::U64,
         max_entries: u32::MAX,
+        declared: false,
     };
     let config = Config::default();
     let image = compile(&config, vec![], vec![map]);
