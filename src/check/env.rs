@@ -50,6 +50,8 @@ pub struct MapInfo {
     pub accessed: bool,
     /// It is given values with `=`, whose types are its own.
     assigned: bool,
+    /// See [`FoundMap::optional`].
+    pub optional: bool,
     /// Where it is first named.
     pub span: Span,
     pub key: Slot,
@@ -123,11 +125,11 @@ impl Slot {
 impl Env {
     pub fn new(found: Vec<FoundMap>) -> Env {
         let mut env = Env::default();
-        for FoundMap { name, keyed, accessed, assigned, span } in found {
+        for FoundMap { name, keyed, accessed, assigned, optional, span } in found {
             let id = MapId(u32::try_from(env.maps.len()).unwrap_or(u32::MAX));
             env.by_name.insert(name.clone(), id);
             let (key, value) = (Slot::default(), Slot::default());
-            env.maps.push(MapInfo { name, keyed, accessed, assigned, span, key, value });
+            env.maps.push(MapInfo { name, keyed, accessed, assigned, optional, span, key, value });
         }
         env
     }

@@ -180,7 +180,7 @@ impl Checker<'_, '_> {
             .env
             .maps()
             .iter()
-            .filter(|m| m.accessed && m.value.set_at.is_none() && !m.value.poisoned())
+            .filter(|m| m.accessed && !m.optional && m.value.set_at.is_none() && !m.value.poisoned())
             .map(|m| (m.name.clone(), m.span))
             .collect();
         for (name, span) in unset {

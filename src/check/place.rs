@@ -102,7 +102,7 @@ impl Checker<'_, '_> {
     pub fn field(&mut self, base: Value, name: &str, name_span: Span, span: Span) -> Checked<Value> {
         let mut base = base;
         while let Type::Ptr { to, .. } = base.ty()
-            && let Type::Ptr { .. } = **to
+            && let Type::Ptr { .. } | Type::Record(_) = **to
         {
             let at = base.expr.span;
             base = self.deref(base, at)?;
@@ -199,6 +199,13 @@ impl Checker<'_, '_> {
 
     /// `tuple.0`
     pub fn tuple_field(&mut self, base: Value, index: u64, span: Span) -> Checked<Value> {
+        let base = match base.ty() {
+            Type::Ptr { to, .. } if matches!(**to, Type::Tuple(_)) => {
+                let at = base.expr.span;
+                self.deref(base, at)?
+            }
+            _ => base,
+        };
         match base.ty() {
             Type::Tuple(types) => {
                 let count = types.len();

@@ -127,6 +127,10 @@ impl Checker<'_, '_> {
                 let ty = self.named_type(ty)?;
                 self.sizeof(&ty, span)
             }
+            "offsetof" if fields.is_empty() => self.fail(
+                Diagnostic::error("argument-count", span, "offsetof() requires 2 arguments (1 provided)")
+                    .help("name the field: offsetof(struct file, f_path.dentry)"),
+            ),
             "offsetof" => {
                 let ty = self.named_type(ty)?;
                 self.offsetof(ty, fields, span)

@@ -138,8 +138,41 @@ pub struct FoundMap {
     pub accessed: bool,
     /// Whether it is given values with `=`, whose types are its own.
     pub assigned: bool,
+    /// It is only named on sides of `comptime`, which may not be taken.
+    pub optional: bool,
     /// Where it is first named.
     pub span: Span,
+}
+
+/// The maps that are named on sides of `comptime`: what these say of a map counts only where nothing else does.
+fn optional(script: &Script) -> HashSet<Span> {
+    let mut found = HashSet::new();
+    let chooses = |e: &Expr| matches!(e.kind, ExprKind::Unary { op: UnaryOp::Comptime, .. });
+    for p in &script.probes {
+        probe(p, &mut |node| {
+            let mut note = |node: Node<'_>| {
+                if let Node::Expr(Expr { kind: ExprKind::Map { .. }, span }) = node {
+                    found.insert(*span);
+                }
+            };
+            match node {
+                Node::Stmt(Stmt { kind: StmtKind::If { condition, then, otherwise }, .. })
+                    if chooses(condition) =>
+                {
+                    block(then, &mut note);
+                    otherwise.iter().for_each(|b| block(b, &mut note));
+                }
+                Node::Expr(Expr { kind: ExprKind::Ternary { condition, then, otherwise }, .. })
+                    if chooses(condition) =>
+                {
+                    then.iter().for_each(|t| expr(t, &mut note));
+                    expr(otherwise, &mut note);
+                }
+                _ => {}
+            }
+        });
+    }
+    found
 }
 
 /// The names that may be constants.
@@ -157,6 +190,8 @@ pub fn names(script: &Script) -> Vec<String> {
 
 /// The script's maps in order of first use.
 pub fn maps(script: &Script) -> Vec<FoundMap> {
+    let optional = optional(script);
+    let mut perhaps: HashMap<usize, (bool, Span)> = HashMap::new();
     let mut found: Vec<FoundMap> = vec![];
     let mut index: BTreeMap<&str, usize> = BTreeMap::new();
     // Maps that stand as a whole, and whether that says that they have keys.
@@ -213,6 +248,7 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                         keyed: None,
                         accessed: false,
                         assigned: false,
+                        optional: true,
                         span: *span,
                     });
                     found.len() - 1
@@ -225,11 +261,22 @@ pub fn maps(script: &Script) -> Vec<FoundMap> {
                 if let Some(map) = found.get_mut(n) {
                     map.accessed |= as_whole.is_none();
                     map.assigned |= assigned.contains(span);
-                    map.keyed = map.keyed.or(keyed.map(|keyed| (keyed, *span)));
+                    let keyed = keyed.map(|keyed| (keyed, *span));
+                    if !optional.contains(span) {
+                        map.optional = false;
+                        map.keyed = map.keyed.or(keyed);
+                    } else if let Some(keyed) = keyed {
+                        perhaps.entry(n).or_insert(keyed);
+                    }
                 }
             }
             Node::Stmt(_) | Node::Expr(_) => {}
         });
+    }
+    for (n, keyed) in perhaps {
+        if let Some(map) = found.get_mut(n) {
+            map.keyed = map.keyed.or(Some(keyed));
+        }
     }
     found
 }
