@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use regex_lite::Regex;
 
 use crate::config::{self, Config};
 use crate::diagnostics::Diagnostic;
@@ -71,6 +72,10 @@ pub struct Options {
     pub disabled: Vec<Feature>,
     /// Where to read the kernel's types from, if not from the kernel: `BPFTRACE_BTF`.
     pub btf: Option<PathBuf>,
+    /// `--traceable-functions`
+    pub traceable: Option<PathBuf>,
+    /// `--probe-filter`
+    pub filter: Option<Regex>,
     pub emit_elf: Option<PathBuf>,
     pub emit_llvm: Option<PathBuf>,
     /// The defaults, and what the environment sets.
@@ -187,6 +192,9 @@ struct Arguments {
     /// Measure the bench: probes
     #[arg(long)]
     bench: bool,
+    /// Run only the probes whose names match this regular expression, and BEGIN and END
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
+    probe_filter: Option<String>,
     /// Print what the kernel and this build support
     #[arg(long)]
     info: bool,
@@ -238,6 +246,9 @@ struct Arguments {
     /// Include this C header before the program
     #[arg(long = "include", value_name = "FILE", help_heading = "Compiling")]
     includes: Vec<PathBuf>,
+    /// Take the kernel functions that can be traced from this file, as in available_filter_functions
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Compiling")]
+    traceable_functions: Option<PathBuf>,
     /// Do without features of the kernel: kprobe_multi, kprobe_session, uprobe_multi
     #[arg(long, value_name = "FEATURE,...", allow_hyphen_values = true, help_heading = "Compiling")]
     no_feature: Vec<String>,
@@ -339,6 +350,7 @@ fn options(
     };
     let pid = arguments.pid.as_deref().map(pid).transpose()?;
     let purpose = purpose(&arguments)?;
+    let filter = arguments.probe_filter.as_deref().map(filter).transpose()?;
     let mut config = Config::default();
     let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let (command, parameters) = command(&arguments)?;
@@ -378,6 +390,8 @@ fn options(
         verify_llvm_ir: arguments.verify_llvm_ir || env("BPFTRACE_VERIFY_LLVM_IR").is_some(),
         disabled,
         btf: env("BPFTRACE_BTF").filter(|path| !path.is_empty()).map(PathBuf::from),
+        traceable: arguments.traceable_functions,
+        filter,
         emit_elf: arguments.emit_elf,
         emit_llvm: arguments.emit_llvm,
         config,
@@ -469,6 +483,10 @@ fn purpose(arguments: &Arguments) -> Result<Purpose, Diagnostic> {
         (Some(other), ..) => Err(usage(format!("there is no mode \"{other}\""))
             .help("--mode takes codegen (compile only), test and bench")),
     }
+}
+
+fn filter(pattern: &str) -> Result<Regex, Diagnostic> {
+    Regex::new(pattern).map_err(|e| usage(format!("Invalid --probe-filter regex '{pattern}': {e}")))
 }
 
 /// Splits off the named parameters among the last ones, which stood after `--`.

@@ -133,7 +133,7 @@ impl Session {
             warn(&format!("note: {note}; what it defines is looked up without it\n"));
         }
         let mut checked = self.unless_errors(checked, problems)?;
-        keep_wanted(&mut checked, options.run.purpose)?;
+        keep_wanted(&mut checked, options)?;
         if options.stages.ir {
             print(&check::dump::program(&checked))?;
         }
@@ -328,7 +328,10 @@ fn kernel(options: &Options) -> Kernel {
         None => Kernel::new(),
     };
     options.disabled.iter().for_each(|feature| kernel.deny(*feature));
-    kernel
+    match &options.traceable {
+        Some(path) => kernel.with_traceable(path.clone()),
+        None => kernel,
+    }
 }
 
 /// `--info`
@@ -345,7 +348,20 @@ fn information(kernel: &Kernel) -> String {
 }
 
 /// Leaves out the probes that this run does not run.
-fn keep_wanted(program: &mut ir::Program, purpose: Purpose) -> Result<(), Diagnostics> {
+fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagnostics> {
+    let purpose = options.run.purpose;
+    if let Some(filter) = &options.filter {
+        let own = |target: &Target| matches!(target, Target::Begin | Target::End | Target::Signal);
+        let probes = &mut program.probes;
+        probes.iter_mut().for_each(|p| p.attach.retain(|a| own(&a.what) || filter.is_match(&a.name)));
+        probes.retain(|probe| !probe.attach.is_empty());
+        if probes.iter().flat_map(|probe| &probe.attach).all(|attach| own(&attach.what)) {
+            let message = format!("No probes to attach: none has a name that matches {}", filter.as_str());
+            return Err(Diagnostic::error("no-probes", None, message)
+                .help("bpftrace -l with the script lists its probes")
+                .into());
+        }
+    }
     let before = program.probes.len();
     program.probes.retain(|probe| probe.attach.iter().all(|attach| purpose.wants(&attach.what)));
     let missing = match purpose {

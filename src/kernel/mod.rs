@@ -24,6 +24,7 @@ use tracefs::{Tracefs, TracefsError};
 #[derive(Default)]
 pub struct Kernel {
     btf: Option<PathBuf>,
+    traceable: Option<PathBuf>,
     version: OnceLock<Version>,
     features: Mutex<BTreeMap<Feature, bool>>,
     symbols: Mutex<HashMap<String, Option<u64>>>,
@@ -38,6 +39,12 @@ pub struct Kernel {
 impl Kernel {
     pub fn new() -> Kernel {
         Kernel::default()
+    }
+
+    /// With the functions that can be traced from a file instead of from the kernel itself.
+    #[must_use]
+    pub fn with_traceable(self, path: PathBuf) -> Kernel {
+        Kernel { traceable: Some(path), ..self }
     }
 
     /// With the kernel's types from a file (raw BTF, or an ELF with `.BTF`) instead of from the kernel itself.
