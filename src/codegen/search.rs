@@ -78,10 +78,37 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
     }
 
-    /// The length of a string in memory: a helper that copies it to where it is tells how much there was.
+    /// The length of a string in memory.
     fn length_in_memory(&mut self, mem: Mem<'c>, size: u32) -> Result<IntValue<'c>> {
-        let result = self.copy_text(mem, size, mem.ptr.into())?;
-        self.text_length(result, size)
+        let words = size.div_ceil(8);
+        if mem.on_stack || (words > WALKED_ROUNDS && !self.has(Feature::Loop)) {
+            // A helper that copies it to where it is tells how much there was, but takes longer.
+            let result = self.copy_text(mem, size, mem.ptr.into())?;
+            return self.text_length(result, size);
+        }
+        self.scratch_temp(8)?;
+        let most = u64::from(size.saturating_sub(1));
+        let len =
+            self.rounds((words, WALKED_ROUNDS), &[Kept::Memory(mem)], most, |g, round, kept, result| {
+                let [Kept::Memory(mem)] = kept else {
+                    return Err(super::Error::Internal("a string without its memory".into()));
+                };
+                let (ll, b) = (g.ll, &g.ll.builder);
+                let at = b.build_left_shift(round, ll.imm(3), "")?;
+                let zeros = g.zero_bytes(g.text_word(*mem, at)?)?;
+                let ends = ll.is_true(zeros)?;
+                g.when(ends, |g| {
+                    // One bit of each byte up to the first zero, added up in the highest byte.
+                    let up_to = b.build_xor(zeros, b.build_int_sub(zeros, ll.imm(1), "")?, "")?;
+                    let bytes = b.build_and(up_to, ll.imm(LOW_BITS), "")?;
+                    let count = b.build_int_mul(bytes, ll.imm(LOW_BITS), "")?;
+                    let count = b.build_right_shift(count, ll.imm(56), false, "")?;
+                    let before = b.build_int_sub(count, ll.imm(1), "")?;
+                    ll.store(result, b.build_int_add(at, before, "")?, 8, 8)?;
+                    g.break_loop()
+                })
+            })?;
+        self.ll.bound(len, most)
     }
 
     /// Where a string begins in another, or -1.
@@ -108,7 +135,9 @@ impl<'g, 'c> Gen<'g, 'c> {
                 None | Some([]) => Rest::Nothing,
                 Some(rest) if len <= WALKED_LITERAL as usize => Rest::Literal(rest),
                 Some(_) => {
-                    let ptr = self.object.constant(ll, &[text, b"\0"].concat())?;
+                    let mut words = text.to_vec();
+                    words.resize((len + 1).next_multiple_of(8), 0);
+                    let ptr = self.object.constant(ll, &words)?;
                     let size = u32::try_from(len + 1).unwrap_or(u32::MAX);
                     Rest::Memory(Mem { ptr, align: 8, on_stack: false }, size)
                 }
@@ -264,16 +293,14 @@ impl<'g, 'c> Gen<'g, 'c> {
         len: IntValue<'c>,
     ) -> Result<IntValue<'c>> {
         let ll = self.ll;
-        let copy = self.scratch_temp(size)?;
+        let whole = size.next_multiple_of(8);
+        let copy = self.scratch_temp(whole)?;
         let len = ll.builder.build_int_add(len, ll.imm(1), "")?;
         let len = ll.bound(len, u64::from(size))?;
         let from = ll.at_dynamic(hay.ptr, position)?;
         ll.helper(id::PROBE_READ_KERNEL_STR, &[copy.ptr.into(), len.into(), from.into()])?;
-        if size / 8 > WALKED_ROUNDS {
-            self.compare_text_outlined(copy, needle, size)
-        } else {
-            self.compare_text(copy, needle, size)
-        }
+        // Both end before what the last word has too much.
+        self.compare_text_outlined(copy, needle, whole)
     }
 
     /// The order of two values by their bytes.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::build::*;
 use super::run::{Has, Loaded, kernel_has, load};
-use crate::ir::{Expr, ExprKind, Names};
+use crate::ir::{Expr, ExprKind, Names, StmtKind, VarId};
 use crate::kernel::Feature;
 use crate::types::{Int, Type};
 
@@ -286,6 +286,36 @@ fn numbers_have_names() {
             let text = c_string(name.as_bytes());
             loaded.run(&[number, text.as_ptr() as u64]);
             assert_eq!(results(&loaded, results_map, 1), [1], "{number}");
+        }
+    }
+}
+
+/// A search in a search in a loop, with all that may be long: what has to stay within the verifier's patience.
+#[test]
+fn searches_of_any_size_load() {
+    if !kernel_has(&[Feature::Loop]) {
+        return;
+    }
+    for hay in [12u32, 64, 1024, 65536] {
+        for needle in [10u32, 49, 250, 1024, 65536] {
+            let mut script = Script::new();
+            let results_map = script.results();
+            let read = |n, size| user_string(word(n, Type::U64), size);
+            let search = |size| number(find(var(0, Type::Str(size)), read(1, needle)));
+            let inner = stmt(StmtKind::ForRange {
+                var: VarId(1),
+                start: i64c(0),
+                end: word(2, Type::I64),
+                body: vec![set_result(results_map, 1, search(hay))],
+            });
+            script.probe(
+                vec![Type::Str(hay), Type::I64],
+                vec![set_var(0, read(0, hay)), set_result(results_map, 0, search(hay)), inner],
+            );
+            let Some(loaded) = load(&script, Has::Everything) else { return };
+            let (x, y) = (c_string(b"..needle-long"), c_string(b"needle-lo"));
+            loaded.run(&[x.as_ptr() as u64, y.as_ptr() as u64, 2]);
+            assert_eq!(results(&loaded, results_map, 2), [2, 2], "{needle} in {hay}");
         }
     }
 }
