@@ -148,13 +148,12 @@ impl<'g, 'c> Gen<'g, 'c> {
         let mem = self.indexable(mem, size)?;
         self.scratch_temp(8)?;
         let len = self.length_in_memory(mem, size)?;
-        let within = ll.bound(len, 8)?;
-        // Shifted in two steps, as by 64 bits it has no meaning.
-        let bits = ll.builder.build_int_sub(ll.imm(8), within, "")?;
-        let half = ll.builder.build_left_shift(bits, ll.imm(2), "")?;
-        let mask = ll.builder.build_right_shift(ll.imm(u64::MAX), half, false, "")?;
-        let mask = ll.builder.build_right_shift(mask, half, false, "")?;
         let first = self.text_word(mem, ll.imm(0))?;
+        let zeros = self.zero_bytes(first)?;
+        // All bits below the highest one of the first NUL, and those of the bytes before it; all if there is none.
+        let below = ll.builder.build_int_sub(zeros, ll.imm(1), "")?;
+        let below = ll.builder.build_and(below, ll.builder.build_not(zeros, "")?, "")?;
+        let mask = ll.builder.build_right_shift(below, ll.imm(7), true, "")?;
         let first = ll.builder.build_and(first, mask, "")?;
         let rest = if size > WALKED_NEEDLE { Rest::Memory(mem, size) } else { Rest::Nothing };
         Ok(Needle { first, mask, len, rest })
@@ -245,14 +244,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             let whole = match rest {
                 Rest::Nothing => ll.imm(1),
                 Rest::Literal(rest) => g.scoped(|g| g.continues(hay, position, rest))?,
-                Rest::Memory(needle, size) => {
-                    let short = ll.compare(IntPredicate::ULE, len, ll.imm(8))?;
-                    g.choose(
-                        short,
-                        |g| Ok(g.ll.imm(1)),
-                        |g| g.scoped(|g| g.is_at(hay, position, needle, size, len)),
-                    )?
-                }
+                Rest::Memory(needle, size) => g.scoped(|g| g.is_at(hay, position, needle, size, len))?,
             };
             let whole = ll.is_true(whole)?;
             g.when(whole, |g| {
@@ -293,14 +285,56 @@ impl<'g, 'c> Gen<'g, 'c> {
         len: IntValue<'c>,
     ) -> Result<IntValue<'c>> {
         let ll = self.ll;
-        let whole = size.next_multiple_of(8);
-        let copy = self.scratch_temp(whole)?;
-        let len = ll.builder.build_int_add(len, ll.imm(1), "")?;
-        let len = ll.bound(len, u64::from(size))?;
+        let room = size.checked_next_power_of_two().unwrap_or(size).max(8);
+        let copy = self.scratch_temp(room + 8)?;
+        // The length is less than the size: the verifier sees it by the mask, which is no branch.
+        let len = ll.builder.build_and(ll.opaque(len)?, ll.imm(u64::from(room - 1)), "")?;
+        let len = ll.builder.build_int_add(ll.opaque(len)?, ll.imm(1), "")?;
         let from = ll.at_dynamic(hay.ptr, position)?;
         ll.helper(id::PROBE_READ_KERNEL_STR, &[copy.ptr.into(), len.into(), from.into()])?;
-        // Both end before what the last word has too much.
-        self.compare_text_outlined(copy, needle, whole)
+        self.same_text(copy, needle, len, size.div_ceil(8))
+    }
+
+    /// Whether two strings that are NUL-terminated at `len - 1` are the same, as 0 or 1. Without a branch, so that the
+    /// verifier, which gets here from a loop, goes one way only.
+    fn same_text(&mut self, a: Mem<'c>, b: Mem<'c>, len: IntValue<'c>, words: u32) -> Result<IntValue<'c>> {
+        let ll = self.ll;
+        let frame = self.shared_frame(3)?;
+        let at = |frame, n: u32| ll.at(frame, u64::from(SHARED_BYTES + 8 * n));
+        ll.builder.build_store(at(frame, 0)?, a.ptr)?;
+        ll.builder.build_store(at(frame, 1)?, b.ptr)?;
+        ll.store(at(frame, 2)?, ll.imm(0), 8, 8)?;
+        let params = [Param::number("round"), Param::pointer("frame")];
+        let function = self.outline(&params, self.place, |g, function| {
+            let frame = pointer_param(function, 1)?;
+            let string = |n, like: Mem<'c>| -> Result<Mem<'c>> {
+                let ptr = ll.builder.build_load(ll.ptr, at(frame, n)?, "")?.into_pointer_value();
+                Ok(Mem { ptr, ..like })
+            };
+            let round = g.round_below(words, number_param(function, 0)?)?;
+            let offset = ll.builder.build_left_shift(round, ll.imm(3), "")?;
+            let x = g.text_word(string(0, a)?, offset)?;
+            let y = g.text_word(string(1, b)?, offset)?;
+            let builder = &ll.builder;
+            // All bits up to the first NUL.
+            let zeros = g.zero_bytes(x)?;
+            let text = builder.build_xor(zeros, builder.build_int_sub(zeros, ll.imm(1), "")?, "")?;
+            let difference = builder.build_and(builder.build_xor(x, y, "")?, text, "")?;
+            ll.store(at(frame, 2)?, difference, 8, 8)?;
+            // The highest bit says that it is not zero.
+            let differ = builder.build_or(difference, builder.build_int_neg(difference, "")?, "")?;
+            let differ = ll.opaque(differ)?;
+            let differ = builder.build_right_shift(differ, ll.imm(63), false, "")?;
+            builder.build_return(Some(&differ))?;
+            ll.enter(ll.block("unreached")?);
+            Ok(())
+        })?;
+        let rounds = ll.builder.build_int_add(len, ll.imm(7), "")?;
+        let rounds = ll.builder.build_right_shift(rounds, ll.imm(3), false, "")?;
+        let args = [rounds.into(), function.into(), frame.into(), ll.imm(0).into()];
+        ll.helper(id::LOOP, &args)?;
+        let difference = ll.load_volatile(at(frame, 2)?, Int::U64)?;
+        ll.flag(ll.compare(IntPredicate::EQ, difference, ll.imm(0))?)
     }
 
     /// The order of two values by their bytes.
@@ -454,12 +488,21 @@ impl<'g, 'c> Gen<'g, 'c> {
                     Kept::Number(_) => Kept::Number(ll.load(cell(frame, n)?, Int::U64, 8)?),
                 });
             }
-            let round = ll.bound(number_param(function, 0)?, u64::from(count.saturating_sub(1)))?;
+            let round = g.round_below(count, number_param(function, 0)?)?;
             body(g, round, &inside, cell(frame, cells)?)
         })?;
         let args = [ll.imm(u64::from(count)).into(), function.into(), frame.into(), ll.imm(0).into()];
         ll.helper(id::LOOP, &args)?;
         ll.load(cell(frame, cells)?, Int::U64, 8)
+    }
+
+    /// The number of a round, of which the verifier does not know how large it can be. There is no such round as the
+    /// one that is left out; to take another number instead would be one more way to follow.
+    fn round_below(&mut self, count: u32, round: IntValue<'c>) -> Result<IntValue<'c>> {
+        let round = self.ll.opaque(round)?;
+        let over = self.ll.compare(IntPredicate::UGE, round, self.ll.imm(u64::from(count)))?;
+        self.when(over, Self::break_loop)?;
+        Ok(round)
     }
 
     fn walked_rounds(
@@ -470,7 +513,9 @@ impl<'g, 'c> Gen<'g, 'c> {
         body: impl FnOnce(&mut Self, IntValue<'c>, &[Kept<'c>], PointerValue<'c>) -> Result<()>,
     ) -> Result<IntValue<'c>> {
         let ll = self.ll;
-        let result = self.stack_temp(8)?.ptr;
+        // In scratch memory, where the verifier expects any number: on the stack it would know one for each way through
+        // the rounds, and follow what comes after them as often.
+        let result = self.scratch_temp(8)?.ptr;
         ll.store(result, ll.imm(otherwise), 8, 8)?;
         let (head, round, next, done) =
             (ll.block("rounds")?, ll.block("round")?, ll.block("next")?, ll.block("done")?);
@@ -493,6 +538,6 @@ impl<'g, 'c> Gen<'g, 'c> {
         counter.add_incoming(&[(&following, next)]);
         ll.jump(head)?;
         ll.enter(done);
-        ll.load(result, Int::U64, 8)
+        ll.load_volatile(result, Int::U64)
     }
 }

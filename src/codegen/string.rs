@@ -370,12 +370,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     /// [`Gen::compare_text`] for strings that the verifier is not to walk through.
-    pub(super) fn compare_text_outlined(
-        &mut self,
-        a: Mem<'c>,
-        b: Mem<'c>,
-        size: u32,
-    ) -> Result<IntValue<'c>> {
+    fn compare_text_outlined(&mut self, a: Mem<'c>, b: Mem<'c>, size: u32) -> Result<IntValue<'c>> {
         let ll = self.ll;
         let (a, b) = (self.indexable(a, size)?, self.indexable(b, size)?);
         let words = size / 8;

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::build::*;
 use super::run::{Has, Loaded, kernel_has, load};
+use crate::image::MapKind;
 use crate::ir::{Expr, ExprKind, Names, StmtKind, VarId};
 use crate::kernel::Feature;
 use crate::types::{Int, Type};
@@ -300,6 +301,7 @@ fn searches_of_any_size_load() {
         for needle in [10u32, 49, 250, 1024, 65536] {
             let mut script = Script::new();
             let results_map = script.results();
+            let stored = script.map(MapKind::Array, None, Type::Str(needle));
             let read = |n, size| user_string(word(n, Type::U64), size);
             let search = |size| number(find(var(0, Type::Str(size)), read(1, needle)));
             let inner = stmt(StmtKind::ForRange {
@@ -310,12 +312,18 @@ fn searches_of_any_size_load() {
             });
             script.probe(
                 vec![Type::Str(hay), Type::I64],
-                vec![set_var(0, read(0, hay)), set_result(results_map, 0, search(hay)), inner],
+                vec![
+                    set_map(stored, None, read(1, needle)),
+                    set_result(results_map, 2, find(read(0, hay), get(stored, None, Type::Str(needle)))),
+                    set_var(0, read(0, hay)),
+                    set_result(results_map, 0, search(hay)),
+                    inner,
+                ],
             );
             let Some(loaded) = load(&script, Has::Everything) else { return };
             let (x, y) = (c_string(b"..needle-long"), c_string(b"needle-lo"));
             loaded.run(&[x.as_ptr() as u64, y.as_ptr() as u64, 2]);
-            assert_eq!(results(&loaded, results_map, 2), [2, 2], "{needle} in {hay}");
+            assert_eq!(results(&loaded, results_map, 3), [2, 2, 2], "{needle} in {hay}");
         }
     }
 }
