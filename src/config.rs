@@ -36,6 +36,8 @@ pub struct Config {
     pub unstable_tseries: Unstable,
     pub unstable_dw_ustack: Unstable,
     pub unstable_typeinfo: Unstable,
+    /// The map with the time that `tseries` sees: `BPFTRACE_DUMMY_TS_MAP`.
+    pub time_map: Option<String>,
 }
 
 /// `missing_probes`
@@ -86,6 +88,7 @@ impl Default for Config {
             unstable_tseries: Unstable::Warn,
             unstable_dw_ustack: Unstable::Warn,
             unstable_typeinfo: Unstable::Enable,
+            time_map: None,
         }
     }
 }
@@ -205,6 +208,7 @@ impl Config {
             }
             found.set.push(variable.name);
         }
+        self.time_map = env("BPFTRACE_DUMMY_TS_MAP");
         for name in names {
             found.warnings.extend(unread(&name));
         }

@@ -136,6 +136,8 @@ pub enum Global {
     /// The device and inode of the loader's pid namespace, 0 if it is the initial one.
     PidNamespaceDevice,
     PidNamespaceInode,
+    /// What `CLOCK_TAI` is ahead of `CLOCK_BOOTTIME`, for kernels that cannot tell programs the former.
+    TaiOffset,
 }
 
 impl Global {
@@ -147,6 +149,7 @@ impl Global {
             Global::Cpus => "cpus",
             Global::PidNamespaceDevice => "pidns_dev",
             Global::PidNamespaceInode => "pidns_ino",
+            Global::TaiOffset => "tai_offset",
         }
     }
 }

@@ -105,7 +105,7 @@ pub enum StmtKind {
         value: Expr,
     },
     /// `@[key] = count()`, `sum(value)`, `hist(value)`…: `value` is 64-bit, absent for `count`. Which it is stands
-    /// in the map's value type. `weight` is how much a count grows by; absent for one.
+    /// in the map's value type. `weight` is how much a count grows by, absent for one; for a time series, the time.
     Aggregate {
         map: MapId,
         key: Option<Expr>,

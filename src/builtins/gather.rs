@@ -3,7 +3,7 @@
 use super::{Aggregation, Builtin, Kind, Param, optional, required};
 use crate::check::{Call, Checked, build};
 use crate::ir::Expr;
-use crate::types::{Agg, Type, buckets};
+use crate::types::{Agg, Each, Type, buckets};
 
 /// The most buckets that `lhist` makes, as in the reference.
 const MAX_BUCKETS: i128 = 1000;
@@ -37,7 +37,28 @@ pub const TABLE: &[Builtin] = &[
         "A histogram with buckets of equal width",
         lhist,
     ),
+    Builtin::gather(
+        "tseries",
+        &[
+            required("n", Kind::Int),
+            required("interval_ns", Kind::Number),
+            required("num_intervals", Kind::Number),
+            optional("agg", Kind::Text),
+        ],
+        "tseries_t",
+        "A number for each of the last intervals of time",
+        tseries,
+    )
+    .doc(
+        "Of several numbers in an interval the last counts, or what `agg` makes of them: `\"avg\"`, `\"max\"`, `\"min\"` or \
+         `\"sum\"`. The interval is in nanoseconds, or has a unit: `tseries(@queue, 100ms, 20, \"max\")`. There are up to \
+         1000 of them. They begin at whole multiples of their length since 1970, and all keys of a map are shown up to \
+         the last interval of any of them.",
+    ),
 ];
+
+/// The most intervals: a per-CPU value has no more than 32 KB.
+const MAX_INTERVALS: i128 = 1000;
 
 /// The number to gather in 64 bits, and whether it has a sign.
 fn number(call: &mut Call<'_, '_, '_>) -> Checked<(Expr, bool)> {
@@ -122,4 +143,44 @@ fn lhist(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
     };
     debug_assert!(buckets::lhist_buckets(min, max, step) <= 1002);
     Ok(Aggregation { agg: Agg::LHist { min, max, step }, value: Some(value), weight: None })
+}
+
+fn tseries(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
+    let (value, signed) = number(call)?;
+    let (interval, intervals) = (call.number(1).unwrap_or(0), call.number(2).unwrap_or(0));
+    let each = call.text(3);
+    let refused = |call: &mut Call<'_, '_, '_>, index, message: String| {
+        let span = call.arg_span(index);
+        call.check.error("argument-range", span, message)
+    };
+    let Some(interval) = u64::try_from(interval).ok().filter(|n| *n > 0) else {
+        return refused(call, 1, format!("tseries() interval_ns must be >= 1 ({interval} provided)"));
+    };
+    if intervals < 1 {
+        return refused(call, 2, format!("tseries() num_intervals must be >= 1 ({intervals} provided)"));
+    }
+    if intervals > MAX_INTERVALS {
+        return refused(
+            call,
+            2,
+            format!("tseries() num_intervals must be <= {MAX_INTERVALS} ({intervals} provided)"),
+        );
+    }
+    let each = match each.as_deref() {
+        None => Each::Last,
+        Some("avg") => Each::Avg,
+        Some("max") => Each::Max,
+        Some("min") => Each::Min,
+        Some("sum") => Each::Sum,
+        Some(other) => {
+            let message = format!(
+                "tseries() expects one of the following aggregation functions: avg, max, min, sum (\"{other}\" provided)"
+            );
+            return refused(call, 3, message);
+        }
+    };
+    let now = super::time::wall_clock(call)?;
+    let intervals = u32::try_from(intervals).unwrap_or(1);
+    let agg = Agg::TSeries { interval, intervals, each, signed };
+    Ok(Aggregation { agg, value: Some(value), weight: Some(now) })
 }

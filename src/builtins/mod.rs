@@ -30,7 +30,6 @@ pub const NOT_YET: &[&str] = &[
     "percpu_kaddr",
     "skboutput",
     "socket_cookie",
-    "tseries",
     "uaddr",
     "unwatch",
     "write_user",

@@ -51,8 +51,9 @@ fn print(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         ast::ExprKind::Map { name, key } => {
             let (map, key) = call.check.map_access(name, key.as_deref(), e.span)?;
             // What cannot be read as one number is read when it is printed.
-            if let Ok(Type::Agg(Agg::Stats { .. } | Agg::Hist { .. } | Agg::LHist { .. })) =
-                call.check.map_type(map)
+            if let Ok(Type::Agg(
+                Agg::Stats { .. } | Agg::Hist { .. } | Agg::LHist { .. } | Agg::TSeries { .. },
+            )) = call.check.map_type(map)
             {
                 only_value(call)?;
                 return Ok(call.send(EventKind::PrintEntry { map }, key.into_iter().collect()));

@@ -43,7 +43,8 @@ pub const TABLE: &[Builtin] = &[
 fn nsecs(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let helper = match call.word(0) {
         Some("monotonic") => libbpf_sys::BPF_FUNC_ktime_get_ns,
-        Some(clock @ ("tai" | "sw_tai")) => {
+        Some("sw_tai") => return Ok(Value::new(tai(call))),
+        Some(clock @ "tai") => {
             if !call.check.host.kernel.has(Feature::Tai) {
                 let span = call.span;
                 return call.check.fail(
@@ -52,7 +53,8 @@ fn nsecs(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                         span,
                         format!("The kernel cannot give programs the {clock} clock"),
                     )
-                    .note("Linux can from 6.1 on"),
+                    .note("Linux can from 6.1 on")
+                    .help("nsecs(sw_tai) is calculated from the time since the start"),
                 );
             }
             libbpf_sys::BPF_FUNC_ktime_get_tai_ns
@@ -60,6 +62,26 @@ fn nsecs(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         _ => libbpf_sys::BPF_FUNC_ktime_get_boot_ns,
     };
     Ok(call.helper(helper, vec![], Type::U64))
+}
+
+/// The clock without leap seconds; on kernels that cannot tell it, what it was apart from the time since the machine's
+/// start when the script was loaded.
+fn tai(call: &Call<'_, '_, '_>) -> Expr {
+    if call.check.host.kernel.has(Feature::Tai) {
+        return call.helper(libbpf_sys::BPF_FUNC_ktime_get_tai_ns, vec![], Type::U64).expr;
+    }
+    let boot = call.helper(libbpf_sys::BPF_FUNC_ktime_get_boot_ns, vec![], Type::U64);
+    let offset = call.global(Global::TaiOffset);
+    Expr { span: call.span, ..build::binary(Binary::Add, boot.expr, offset.expr) }
+}
+
+/// The time that time series are of, or that of a map which tests set.
+pub(super) fn wall_clock(call: &mut Call<'_, '_, '_>) -> Checked<Expr> {
+    let Some(map) = call.check.host.config.time_map.clone() else { return Ok(tai(call)) };
+    let span = call.span;
+    let (map, key) = call.check.map_access(map.trim_start_matches('@'), None, span)?;
+    let value = call.check.map_value(map, key, span)?;
+    Ok(build::cast(value.expr, Type::U64))
 }
 
 fn elapsed(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
@@ -109,6 +131,9 @@ fn clock_of(time: &Expr) -> Option<u32> {
     match &time.kind {
         ExprKind::Helper { id, args } if args.is_empty() => Some(*id),
         ExprKind::Cast(inner) => clock_of(inner),
+        ExprKind::Binary { right, .. } if right.kind == ExprKind::Global(Global::TaiOffset) => {
+            Some(libbpf_sys::BPF_FUNC_ktime_get_tai_ns)
+        }
         _ => None,
     }
 }

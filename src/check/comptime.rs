@@ -182,6 +182,7 @@ fn base_name(ty: &Type) -> &'static str {
             Agg::Stats { .. } => "stats_t",
             Agg::Hist { .. } => "hist_t",
             Agg::LHist { .. } => "lhist_t",
+            Agg::TSeries { .. } => "tseries_t",
         },
     }
 }

@@ -137,6 +137,12 @@ fn widen_aggs(a: Agg, b: Agg) -> Option<Agg> {
         (Agg::Max { signed: x }, Agg::Max { signed: y }) => Agg::Max { signed: x || y },
         (Agg::Avg { signed: x }, Agg::Avg { signed: y }) => Agg::Avg { signed: x || y },
         (Agg::Stats { signed: x }, Agg::Stats { signed: y }) => Agg::Stats { signed: x || y },
+        (
+            Agg::TSeries { interval, intervals, each, signed: x },
+            Agg::TSeries { interval: b, intervals: c, each: d, signed: y },
+        ) if (interval, intervals, each) == (b, c, d) => {
+            Agg::TSeries { interval, intervals, each, signed: x || y }
+        }
         _ => return None,
     })
 }
@@ -170,7 +176,7 @@ pub fn readable(agg: &Agg) -> Option<Int> {
         Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } => {
             Some(if *signed { Int::I64 } else { Int::U64 })
         }
-        Agg::Stats { .. } | Agg::Hist { .. } | Agg::LHist { .. } => None,
+        Agg::Stats { .. } | Agg::Hist { .. } | Agg::LHist { .. } | Agg::TSeries { .. } => None,
     }
 }
 

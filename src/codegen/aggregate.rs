@@ -9,7 +9,8 @@ use super::memory::Mem;
 use super::program::Gen;
 use crate::image::MapId;
 use crate::ir::Expr;
-use crate::types::{Agg, Int, Type, buckets};
+use crate::types::layout::SERIES_WORDS;
+use crate::types::{Agg, Each, Int, Type, buckets};
 
 impl<'g, 'c> Gen<'g, 'c> {
     /// `@m[key] = hist(value)`
@@ -61,6 +62,9 @@ impl<'g, 'c> Gen<'g, 'c> {
                         let count = buckets::lhist_buckets(*min, *max, *step);
                         g.add_bucket(slot, index, count, weight, atomic)
                     }
+                    Agg::TSeries { interval, intervals, each, signed } => {
+                        g.add_to_series(slot, (*interval, *intervals), (*each, *signed), value, weight)
+                    }
                 }
             },
         )
@@ -85,6 +89,41 @@ impl<'g, 'c> Gen<'g, 'c> {
         let index = self.ll.bound(index, u64::from(count.saturating_sub(1)))?;
         let offset = self.ll.builder.build_left_shift(index, self.ll.imm(3), "")?;
         self.add_word(self.ll.at_dynamic(slot, offset)?, weight, atomic)
+    }
+
+    /// Adds to the interval that the time is in, which has the place of the one `intervals` before it.
+    fn add_to_series(
+        &mut self,
+        slot: PointerValue<'c>,
+        (interval, intervals): (u64, u32),
+        (each, signed): (Each, bool),
+        value: IntValue<'c>,
+        now: IntValue<'c>,
+    ) -> Result<()> {
+        let ll = self.ll;
+        let number = ll.builder.build_int_unsigned_div(now, ll.imm(interval.max(1)), "")?;
+        let index = ll.builder.build_int_unsigned_rem(number, ll.imm(u64::from(intervals.max(1))), "")?;
+        let index = ll.bound(index, u64::from(intervals.saturating_sub(1)))?;
+        let offset = ll.builder.build_int_mul(index, ll.imm(u64::from(SERIES_WORDS) * 8), "")?;
+        let at = Mem { ptr: ll.at_dynamic(slot, offset)?, align: 8, on_stack: false };
+        let (more, own) = (self.part(at, 8)?, self.part(at, 16)?);
+        let other = ll.compare(IntPredicate::NE, ll.load(own.ptr, Int::U64, 8)?, number)?;
+        self.when(other, |g| {
+            g.zero(at, 16)?;
+            g.ll.store(own.ptr, number, 8, 8)
+        })?;
+        match each {
+            Each::Last => {
+                ll.store(at.ptr, value, 8, 8)?;
+                ll.store(more.ptr, now, 8, 8)
+            }
+            Each::Sum | Each::Avg => {
+                self.add_word(at.ptr, value, false)?;
+                self.add_word(more.ptr, ll.imm(1), false)
+            }
+            Each::Min => self.extreme_of(at, more, value, signed, true),
+            Each::Max => self.extreme_of(at, more, value, signed, false),
+        }
     }
 
     /// The number, and after it whether it is set.
@@ -197,7 +236,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let least = matches!(agg, Agg::Min { .. });
                 self.when(set, |g| g.extreme_of(first, second, own, *signed, least))
             }
-            Agg::Hist { .. } | Agg::LHist { .. } => {
+            Agg::Hist { .. } | Agg::LHist { .. } | Agg::TSeries { .. } => {
                 Err(Error::Internal(format!("{} is not one number", agg.name())))
             }
         }

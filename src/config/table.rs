@@ -314,6 +314,10 @@ pub const ENVIRONMENT: &[EnvironmentOnly] = &[
               heard too.",
     },
     EnvironmentOnly {
+        name: "BPFTRACE_DUMMY_TS_MAP",
+        doc: "For tests: a map (`@time`) with the nanoseconds that `tseries` takes for the time.",
+    },
+    EnvironmentOnly {
         name: "BPFTRACE_KERNEL_BUILD",
         doc: "Where the kernel was built, if that is not where its source is: generated headers are looked for \
               there.",

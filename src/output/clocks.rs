@@ -39,8 +39,7 @@ enum Piece {
 impl Clocks {
     /// Appends a moment in local time.
     pub fn show(&mut self, out: &mut Vec<u8>, format: &str, at: Moment) {
-        let offset = *self.offsets.entry(at.clock).or_insert_with(|| offset(at.clock));
-        let wall = i128::from(at.nanoseconds) + offset;
+        let wall = self.wall(at);
         let second = i64::try_from(wall.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
         let micros = (wall.rem_euclid(1_000_000_000) / 1000) as u64;
         if !self.formats.contains_key(format) {
@@ -50,7 +49,7 @@ impl Clocks {
         let Some(rendered) = self.formats.get_mut(format) else { return };
         if rendered.second != second {
             rendered.second = second;
-            rendered.texts = rendered.pieces.iter().map(|p| text(p, second)).collect();
+            rendered.texts = rendered.pieces.iter().map(|p| text(p, second, libc::localtime_r)).collect();
         }
         for (piece, text) in rendered.pieces.iter().zip(&rendered.texts) {
             match piece {
@@ -58,6 +57,31 @@ impl Clocks {
                 Piece::Microseconds => out.extend_from_slice(format!("{micros:06}").as_bytes()),
             }
         }
+    }
+
+    /// Nanoseconds of wall-clock time.
+    fn wall(&mut self, at: Moment) -> i128 {
+        let offset = *self.offsets.entry(at.clock).or_insert_with(|| offset(at.clock));
+        i128::from(at.nanoseconds) + offset
+    }
+
+    /// Appends hours, minutes and seconds in local time, and so many digits after the seconds.
+    pub fn time_of_day(&mut self, out: &mut Vec<u8>, digits: usize, at: Moment) {
+        self.show(out, "%H:%M:%S", at);
+        if digits > 0 {
+            let nanoseconds = format!("{:09}", self.wall(at).rem_euclid(1_000_000_000));
+            out.push(b'.');
+            out.extend_from_slice(nanoseconds.get(..digits).unwrap_or_default().as_bytes());
+        }
+    }
+
+    /// Appends date and time in UTC, with nanoseconds.
+    pub fn utc(&mut self, out: &mut Vec<u8>, at: Moment) {
+        let wall = self.wall(at);
+        let second = i64::try_from(wall.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
+        let format = Piece::Format(c"%Y-%m-%d %H:%M:%S".to_owned());
+        out.extend_from_slice(&text(&format, second, libc::gmtime_r));
+        out.extend_from_slice(format!(".{:09}", wall.rem_euclid(1_000_000_000)).as_bytes());
     }
 
     /// Appends the time now: `time("%H:%M:%S")`.
@@ -101,18 +125,21 @@ fn split(format: &str) -> Vec<Piece> {
     pieces
 }
 
-fn text(piece: &Piece, second: i64) -> Vec<u8> {
+/// localtime_r(3) or gmtime_r(3).
+type BreakDown = unsafe extern "C" fn(*const libc::time_t, *mut libc::tm) -> *mut libc::tm;
+
+fn text(piece: &Piece, second: i64, break_down: BreakDown) -> Vec<u8> {
     let Piece::Format(format) = piece else { return vec![] };
     let mut broken_down = MaybeUninit::<libc::tm>::uninit();
     // SAFETY: both pointers are to live values of the right types, and the result is read only if it was written.
     let local = unsafe {
-        if libc::localtime_r(&second, broken_down.as_mut_ptr()).is_null() {
+        if break_down(&second, broken_down.as_mut_ptr()).is_null() {
             return b"(?)".to_vec();
         }
         broken_down.assume_init()
     };
     let mut text = vec![0u8; 64 + 32 * format.as_bytes().len()];
-    // SAFETY: the buffer is as long as is said, the format ends in NUL, `local` was filled by localtime_r.
+    // SAFETY: the buffer is as long as is said, the format ends in NUL, `local` was filled.
     let length = unsafe { libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &local) };
     text.truncate(length);
     text
@@ -124,6 +151,11 @@ fn offset(clock: u32) -> i128 {
     if clock == libc::CLOCK_REALTIME {
         return 0;
     }
+    // These two are whole seconds apart.
+    let whole = |offset: i128| match clock {
+        libc::CLOCK_TAI => (offset + 500_000_000).div_euclid(1_000_000_000) * 1_000_000_000,
+        _ => offset,
+    };
     // An interruption between the two readings makes the first look older than it is: take the closest pair.
     (0..5)
         .map(|_| {
@@ -133,7 +165,7 @@ fn offset(clock: u32) -> i128 {
             (after - before, (before + after) / 2 - own)
         })
         .min()
-        .map_or(0, |(_, offset)| offset)
+        .map_or(0, |(_, offset)| whole(offset))
 }
 
 fn read(clock: libc::clockid_t) -> i128 {

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::hist::{Histogram, histogram};
+use super::series::{self, series};
 use super::value::{Item, Leaf, Shape, Show, buffer, parts_div, shape};
 use super::writer::Writer;
 use super::{
@@ -57,7 +58,7 @@ impl Output for Json {
     }
 
     fn value(&mut self, value: Bytes<'_>, names: &mut Names<'_>) -> io::Result<()> {
-        self.record("value", |out, scratch| Emit { names, div: 1, scratch }.value(out, value))
+        self.record("value", |out, scratch| Emit { names, div: 1, last: None, scratch }.value(out, value))
     }
 
     fn map(
@@ -73,12 +74,14 @@ impl Output for Json {
         }
         let kind = match map.value {
             Type::Agg(Agg::Hist { .. } | Agg::LHist { .. }) => "hist",
+            Type::Agg(Agg::TSeries { .. }) => "tseries",
             Type::Agg(Agg::Avg { .. } | Agg::Stats { .. }) => "stats",
             _ => "map",
         };
         let div = u64::from(div.unwrap_or(1).max(1));
         self.record(kind, |out, scratch| {
-            let mut emit = Emit { names, div, scratch };
+            let last = series::last(&map.value, entries);
+            let mut emit = Emit { names, div, last, scratch };
             out.push(b'{');
             string(out, map.name.as_bytes());
             out.extend_from_slice(b": ");
@@ -201,6 +204,8 @@ fn integer(out: &mut Vec<u8>, value: i128) {
 struct Emit<'s, 'n> {
     names: &'s mut Names<'n>,
     div: u64,
+    /// The last interval of a map of time series.
+    last: Option<u64>,
     scratch: &'s mut Vec<u8>,
 }
 
@@ -211,10 +216,15 @@ impl Emit<'_, '_> {
         {
             return buckets(out, &found);
         }
+        if let Type::Agg(agg) = value.ty
+            && let Some(found) = series(agg, value.bytes, self.last)
+        {
+            return found.json(out, self.names, integer);
+        }
         let manifest = self.names.manifest;
         let shape = shape(value, &manifest.layouts, self.div);
         let div = parts_div(value.ty, self.div);
-        let mut parts = Emit { names: &mut *self.names, div, scratch: &mut *self.scratch };
+        let mut parts = Emit { names: &mut *self.names, div, last: None, scratch: &mut *self.scratch };
         match shape {
             Shape::Leaf => self.leaf(out, value),
             Shape::Array(items) | Shape::Tuple(items) => parts.items(out, &items),

@@ -8,6 +8,7 @@ mod json;
 mod lookups;
 mod number;
 mod printf;
+mod series;
 mod stack;
 #[cfg(test)]
 mod tests;

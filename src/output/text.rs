@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::hist::histogram;
+use super::series::{self, series};
 use super::value::Show;
 use super::writer::Writer;
 use super::{
@@ -31,14 +32,19 @@ impl Text {
         self.errors.flush()
     }
 
-    /// What follows the colon after a map's name and key: a value on the same line, a histogram on its own.
-    fn map_value(&mut self, value: Bytes<'_>, div: u64, names: &mut Names<'_>) {
+    /// What follows the colon after a map's name and key: a value on the same line, a drawing on its own.
+    fn map_value(&mut self, value: Bytes<'_>, div: u64, last: Option<u64>, names: &mut Names<'_>) {
         let out = &mut self.out.buffer;
         if let Type::Agg(agg) = value.ty
             && let Some(histogram) = histogram(agg, value.bytes, div)
         {
             out.push(b'\n');
             histogram.draw(out);
+        } else if let Type::Agg(agg) = value.ty
+            && let Some(series) = series(agg, value.bytes, last)
+        {
+            out.push(b'\n');
+            series.draw(out, names);
         } else {
             out.push(b' ');
             Show { names, div }.text(out, value);
@@ -61,6 +67,7 @@ impl Output for Text {
         let out = &mut self.out.buffer;
         match value.ty {
             Type::Agg(agg) if let Some(histogram) = histogram(agg, value.bytes, 1) => histogram.draw(out),
+            Type::Agg(agg) if let Some(series) = series(agg, value.bytes, None) => series.draw(out, names),
             _ => Show { names, div: 1 }.text(out, value),
         }
         out.push(b'\n');
@@ -75,6 +82,7 @@ impl Output for Text {
         div: Option<u32>,
         names: &mut Names<'_>,
     ) -> io::Result<()> {
+        let last = series::last(&map.value, entries);
         for entry in shown(entries, top) {
             let out = &mut self.out.buffer;
             out.extend_from_slice(map.name.as_bytes());
@@ -85,7 +93,7 @@ impl Output for Text {
             }
             out.push(b':');
             let div = u64::from(div.unwrap_or(1).max(1));
-            self.map_value(Bytes::new(&map.value, &entry.value), div, names);
+            self.map_value(Bytes::new(&map.value, &entry.value), div, last, names);
             self.out.commit()?;
         }
         Ok(())

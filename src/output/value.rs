@@ -217,7 +217,7 @@ fn divide(value: i64, by: u64) -> i64 {
 fn summary(agg: &Agg, bytes: &[u8], div: u64) -> (u64, bool) {
     let first = word(part(bytes, 0, 8));
     match *agg {
-        Agg::Count | Agg::Hist { .. } | Agg::LHist { .. } => (first / div, false),
+        Agg::Count | Agg::Hist { .. } | Agg::LHist { .. } | Agg::TSeries { .. } => (first / div, false),
         Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } => {
             (if signed { divide(first as i64, div) as u64 } else { first / div }, signed)
         }

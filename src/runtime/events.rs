@@ -280,7 +280,8 @@ impl<'a> Actions<'a> {
         };
         // Asked for by name, a map without a key is shown even if nothing was written yet; not so a histogram, of
         // which there is nothing to show.
-        let histogram = matches!(what.value, Type::Agg(Agg::Hist { .. } | Agg::LHist { .. }));
+        let histogram =
+            matches!(what.value, Type::Agg(Agg::Hist { .. } | Agg::LHist { .. } | Agg::TSeries { .. }));
         if what.key.is_none() && entries.is_empty() && !histogram {
             entries.push(Entry { key: vec![], value: map.empty() });
         }

@@ -142,6 +142,7 @@ fn value(job: &Job<'_>, global: Global) -> u64 {
         Global::Cpus => job.kernel.possible_cpus().into(),
         Global::PidNamespaceDevice => job.kernel.pid_namespace().device,
         Global::PidNamespaceInode => job.kernel.pid_namespace().inode,
+        Global::TaiOffset => clock(libc::CLOCK_TAI).wrapping_sub(clock(libc::CLOCK_BOOTTIME)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the CPUs gathered, each on its own, as one value.
 
-use crate::types::{Agg, Type};
+use crate::types::layout::SERIES_WORDS;
+use crate::types::{Agg, Each, Type};
 
 /// Adds up a map's value over the CPUs: `parts` yields each CPU's bytes. What is no aggregation and no integer is
 /// that of the first CPU that has any.
@@ -31,6 +32,7 @@ fn add(agg: &Agg, total: &mut [u8], part: &[u8]) {
     match agg {
         Agg::Min { signed } => extreme(total, part, |new, old| less(*signed, new, old)),
         Agg::Max { signed } => extreme(total, part, |new, old| less(*signed, old, new)),
+        Agg::TSeries { each, signed, .. } => series(*each, *signed, total, part),
         Agg::Count
         | Agg::Sum { .. }
         | Agg::Avg { .. }
@@ -40,6 +42,30 @@ fn add(agg: &Agg, total: &mut [u8], part: &[u8]) {
             for n in 0..total.len() / 8 {
                 set_word(total, n, word(total, n).wrapping_add(word(part, n)));
             }
+        }
+    }
+}
+
+/// Of each interval, what was gathered last: a CPU may still have what it was in the round before.
+fn series(each: Each, signed: bool, total: &mut [u8], part: &[u8]) {
+    let words = SERIES_WORDS as usize;
+    for (total, part) in total.chunks_exact_mut(words * 8).zip(part.chunks_exact(words * 8)) {
+        let (own, other) = (word(total, 2), word(part, 2));
+        let unset = total.iter().all(|b| *b == 0);
+        let newer = match each {
+            _ if unset || other > own => true,
+            _ if other < own || part.iter().all(|b| *b == 0) => continue,
+            Each::Last => word(part, 1) > word(total, 1),
+            Each::Min => less(signed, word(part, 0), word(total, 0)),
+            Each::Max => less(signed, word(total, 0), word(part, 0)),
+            Each::Avg | Each::Sum => {
+                set_word(total, 0, word(total, 0).wrapping_add(word(part, 0)));
+                set_word(total, 1, word(total, 1).wrapping_add(word(part, 1)));
+                continue;
+            }
+        };
+        if newer {
+            total.copy_from_slice(part);
         }
     }
 }
@@ -110,6 +136,18 @@ mod tests {
         assert_eq!(sum(max(false), &[&[minus, 1], &[3, 1]]), words(&[minus, 1]));
         assert_eq!(sum(min(true), &[&[minus, 1], &[3, 1]]), words(&[minus, 1]));
         assert_eq!(sum(min(true), &[&[0, 0], &[0, 0]]), words(&[0, 0]));
+    }
+
+    #[test]
+    fn intervals_are_put_together_where_they_are_the_same() {
+        let series = |each| Type::Agg(Agg::TSeries { interval: 1, intervals: 2, each, signed: true });
+        let minus = (-5i64).cast_unsigned();
+        let parts: [&[u64]; 3] = [&[3, 1, 8, 4, 1, 7], &[0; 6], &[minus, 2, 8, 9, 1, 5]];
+        assert_eq!(sum(series(Each::Sum), &parts), words(&[minus + 3, 3, 8, 4, 1, 7]));
+        assert_eq!(sum(series(Each::Min), &parts), words(&[minus, 2, 8, 4, 1, 7]));
+        assert_eq!(sum(series(Each::Max), &parts), words(&[3, 1, 8, 4, 1, 7]));
+        // The second word is when it was.
+        assert_eq!(sum(series(Each::Last), &parts), words(&[minus, 2, 8, 4, 1, 7]));
     }
 
     #[test]

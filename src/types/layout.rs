@@ -81,17 +81,24 @@ pub fn sequence<'a>(types: impl IntoIterator<Item = &'a Type>, layouts: &Layouts
     Sequence { offsets, size: at.checked_next_multiple_of(align).unwrap_or(u32::MAX), align }
 }
 
+/// See [`agg_words`].
+pub const SERIES_WORDS: u32 = 3;
+
 /// How many `u64` an aggregation keeps per key (and CPU).
 ///
 /// - count, sum: the number
 /// - min, max: the number, then 1 once it is set
 /// - avg, stats: the sum, then the count
 /// - hist, lhist: a count a bucket, see [`buckets`]
+/// - tseries: [`SERIES_WORDS`] for each interval, at its number (the time divided by its length) modulo their count:
+///   the number or sum; when that was, in nanoseconds, for the last one, else how many there were; the interval's own
+///   number. All zero as long as there is none.
 pub fn agg_words(agg: &Agg) -> u32 {
     match agg {
         Agg::Count | Agg::Sum { .. } => 1,
         Agg::Min { .. } | Agg::Max { .. } | Agg::Avg { .. } | Agg::Stats { .. } => 2,
         Agg::Hist { bits } => buckets::hist_buckets(*bits),
         Agg::LHist { min, max, step } => buckets::lhist_buckets(*min, *max, *step),
+        Agg::TSeries { intervals, .. } => intervals.saturating_mul(SERIES_WORDS),
     }
 }

@@ -148,6 +148,23 @@ pub enum Agg {
         max: i64,
         step: i64,
     },
+    /// The last `intervals` intervals of so many nanoseconds, each with one number.
+    TSeries {
+        interval: u64,
+        intervals: u32,
+        each: Each,
+        signed: bool,
+    },
+}
+
+/// What a time series keeps of the numbers that fall in one interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Each {
+    Last,
+    Avg,
+    Max,
+    Min,
+    Sum,
 }
 
 /// The fields of a struct or union.
@@ -309,6 +326,7 @@ impl Agg {
             Agg::Stats { .. } => "stats",
             Agg::Hist { .. } => "hist",
             Agg::LHist { .. } => "lhist",
+            Agg::TSeries { .. } => "tseries",
         }
     }
 }
