@@ -3,6 +3,8 @@
 //! `UPDATE=1 cargo test --test golden` writes the `.out` files; read what changed before committing it. A filter
 //! works as ever: `cargo test --test golden syntax-errors/unclosed`.
 //!
+//! The examples of the manual of builtins are compiled too: `stdlib/strlen`.
+//!
 //! To add an area, make its directory and add a line to [`AREAS`] with the function that renders a script. The
 //! function sees the script's text and whatever it likes to make of it; it must not depend on the machine.
 
@@ -108,6 +110,9 @@ fn main() -> ExitCode {
             let case = script.file_stem().unwrap_or_default().to_string_lossy();
             trials.push(Trial::test(format!("{area}/{case}"), move || run(&script, *render)));
         }
+    }
+    for (name, example) in bpftrace::builtins::examples::EXAMPLES {
+        trials.push(Trial::test(format!("stdlib/{name}"), move || checking::example(name, example)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -3,7 +3,7 @@
 use super::{Builtin, Kind, required};
 use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Binary, Expr};
+use crate::ir::{Binary, Expr, ExprKind, Place, PlaceKind};
 use crate::syntax::ast;
 use crate::types::{Int, Space, Type};
 
@@ -53,6 +53,15 @@ pub const TABLE: &[Builtin] = &[
         container_of,
     )
     .doc("`container_of($entry, typeof(struct task_struct), tasks)`"),
+    Builtin::function(
+        "write_user",
+        &[required("address", Kind::Address), required("value", Kind::Any), required("length", Kind::Number)],
+        "bool",
+        "Writes the first bytes of a value to the memory of the process that runs; whether it could",
+        write_user,
+    )
+    .needs_unsafe()
+    .doc("The process may not survive it. What is not mapped, or not writable, cannot be written."),
     Builtin::function(
         "is_err",
         &[required("pointer", Kind::Address)],
@@ -147,6 +156,47 @@ fn field_path(call: &mut Call<'_, '_, '_>, path: &ast::Expr) -> Checked<Vec<Stri
     }
     fields.reverse();
     Ok(fields)
+}
+
+/// The bytes have to be in memory that BPF may read, so what is written is a copy.
+fn write_user(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let (to, from) = (call.value(0)?, call.value(1)?);
+    let size = call.check.size_of(from.ty());
+    let span = call.span;
+    if matches!(from.ty(), Type::Void | Type::Ptr { .. } | Type::Agg(_) | Type::ProbeName) || size == 0 {
+        let (found, at) = (call.check.spell(from.ty()), call.arg_span(1));
+        return call.check.fail(
+            Diagnostic::error(
+                "argument-type",
+                at,
+                format!("write_user() expects a value to write as its second argument ({found} provided)"),
+            )
+            .help("give the variable itself, not its address"),
+        );
+    }
+    let len = match call.number(2).map(u32::try_from) {
+        Some(Ok(len)) if (1..=size).contains(&len) => len,
+        _ => {
+            let (found, at) = (call.check.spell(from.ty()), call.arg_span(2));
+            return call.check.error(
+                "argument-range",
+                at,
+                format!("write_user() can write 1 to {size} bytes of a {found}"),
+            );
+        }
+    };
+    let (set, copy) = call.check.keep(from.expr);
+    let ExprKind::Var(var) = copy.kind else { return Err(crate::check::Stop::Reported) };
+    let place = Place { kind: PlaceKind::Variable(var), ty: copy.ty, span };
+    let args = vec![
+        build::cast(to.expr, Type::U64),
+        build::cast(build::address_of(place, Space::Kernel), Type::U64),
+        build::constant(u64::from(len), Type::U64, span),
+    ];
+    let result = build::helper(libbpf_sys::BPF_FUNC_probe_write_user, args, Type::I64, span);
+    let written = build::binary(Binary::Eq, result, build::constant(0, Type::I64, span));
+    let kind = ExprKind::Block { body: vec![set], value: Box::new(written) };
+    Ok(Value::new(build::expr(kind, Type::Bool, span)))
 }
 
 /// As `IS_ERR` of the kernel's `include/linux/err.h`.

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Stop, Value, build, characters};
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Expr, ExprKind};
-use crate::types::{Int, Type, layout};
+use crate::ir::{Expr, ExprKind, PlaceKind};
+use crate::kernel::Feature;
+use crate::types::{Int, Space, Type, layout};
 
 /// Of the kernel's `include/linux/socket.h`.
 const AF_INET: u64 = 2;
@@ -36,6 +37,17 @@ pub const TABLE: &[Builtin] = &[
         "macaddr_t",
         "The six bytes at an address as a hardware address",
         macaddr,
+    ),
+    Builtin::function(
+        "socket_cookie",
+        &[required("sock", Kind::Any)],
+        "uint64",
+        "The number that the kernel knows a socket by as long as it exists",
+        socket_cookie,
+    )
+    .doc(
+        "A socket gets its number when somebody first asks for it, as `SO_COOKIE` and programs of networks do. In fentry \
+         and fexit, of an argument of the probe, this asks; elsewhere it reads the number, which is 0 until then.",
     ),
 ];
 
@@ -169,4 +181,66 @@ fn macaddr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             )
         }
     }
+}
+
+/// The types that the kernel knows to be sockets: `BTF_SOCK_TYPE_xxx` of its `include/linux/btf_ids.h`.
+const SOCKETS: &[&str] = &[
+    "inet_sock",
+    "inet_connection_sock",
+    "request_sock",
+    "inet_timewait_sock",
+    "sock",
+    "sock_common",
+    "tcp_sock",
+    "tcp_request_sock",
+    "tcp_timewait_sock",
+    "tcp6_sock",
+    "udp_sock",
+    "udp6_sock",
+    "unix_sock",
+];
+
+fn socket_cookie(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let socket = call.value(0)?;
+    let span = call.span;
+    let name = match socket.ty() {
+        Type::Ptr { to, .. } => match &**to {
+            Type::Struct(id) => call.check.host.types.structure(*id).map(|s| s.name.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some(name) = name else {
+        let (found, at) = (call.check.spell(socket.ty()), call.arg_span(0));
+        return call.check.fail(
+            Diagnostic::error(
+                "argument-type",
+                at,
+                format!("socket_cookie() only supports pointer to struct sock arguments ({found} provided)"),
+            )
+            .help("cast it: (struct sock *)…"),
+        );
+    };
+    let argument = matches!(
+        &socket.expr.kind,
+        ExprKind::Load(place) if matches!(place.kind, PlaceKind::Context { .. })
+    );
+    let trusted = matches!(call.check.provider(), "fentry" | "fexit")
+        && argument
+        && SOCKETS.contains(&name.as_str())
+        // The helper came to these programs with the same release, 5.12.
+        && call.check.host.kernel.has(Feature::AtomicFetch);
+    if trusted {
+        let socket = build::cast(socket.expr, Type::U64);
+        return Ok(call.helper(libbpf_sys::BPF_FUNC_get_socket_cookie, vec![socket], Type::U64));
+    }
+    let tag = Some(crate::syntax::ast::Tag::Struct);
+    let Some(common) = call.check.host.types.find(tag, "sock_common") else {
+        return call.fail("no-kernel-types", "socket_cookie() needs the kernel's type information (BTF)");
+    };
+    // Every socket begins with it.
+    let socket = build::cast(build::cast(socket.expr, Type::U64), Type::ptr(common, Space::Kernel));
+    let cookie = call.check.field(Value::new(socket), "skc_cookie", span, span)?;
+    let number = call.check.field(cookie, "counter", span, span)?;
+    Ok(Value::new(build::cast(number.expr, Type::U64)))
 }

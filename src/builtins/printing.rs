@@ -1,11 +1,13 @@
 //! Printing.
 
 use super::{Builtin, Kind, optional, repeated, required};
-use crate::check::{Call, Checked, Value};
+use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
+use crate::format::{Conversion, Spec};
 use crate::image::{EventKind, MapId, PrintTo};
+use crate::ir;
 use crate::syntax::ast;
-use crate::types::{Agg, Type};
+use crate::types::{Agg, Space, Type};
 
 const FORMAT: &[super::Param] = &[required("format", Kind::Text), repeated("args")];
 
@@ -27,6 +29,14 @@ pub const TABLE: &[Builtin] = &[
         print,
     )
     .doc("For a map, `top` is how many of the largest entries, and `div` a number to divide by."),
+    Builtin::function(
+        "debugf",
+        &[required("format", Kind::Text), repeated("args")],
+        "void",
+        "Writes to the kernel's own trace, `trace_pipe` of tracefs",
+        debugf,
+    )
+    .doc("Up to three arguments. The trace is one for all, and slow: it is for finding out why a script fails."),
 ];
 
 fn printf(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
@@ -118,4 +128,54 @@ fn only_value(call: &mut Call<'_, '_, '_>) -> Checked<()> {
         )
         .note("top and div are for whole maps"),
     )
+}
+
+/// `bpf_trace_printk`, which takes the arguments as numbers, and strings by their addresses.
+fn debugf(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    const MOST: usize = 3;
+    let text = call.text(0).unwrap_or_default();
+    let span = call.span;
+    let values = call.rest(1);
+    let format = call.checked_format(&text, &values)?;
+    if values.len() > MOST {
+        return call
+            .fail("argument-count", format!("debugf() takes up to {MOST} arguments after its format"));
+    }
+    let plain = |spec: &Spec| {
+        use Conversion::{Char, Hex, Pointer, Signed, String, Unsigned};
+        matches!(spec.conversion, Signed | Unsigned | Hex { .. } | Char | Pointer | String)
+    };
+    if let Some(spec) = format.specs().find(|spec| !plain(spec)) {
+        let written = text.get(spec.range.clone()).unwrap_or_default().to_owned();
+        let at = call.arg_span(0);
+        return call.check.error(
+            "format-string",
+            at,
+            format!("debugf() cannot show {written}: the kernel has no such conversion"),
+        );
+    }
+    let mut body = vec![];
+    let mut address = |call: &mut Call<'_, '_, '_>, value: ir::Expr| {
+        let (set, copy) = call.check.keep(value);
+        body.push(set);
+        match copy.kind {
+            ir::ExprKind::Var(var) => {
+                let place = ir::Place { kind: ir::PlaceKind::Variable(var), ty: copy.ty, span };
+                Ok(build::cast(build::address_of(place, Space::Kernel), Type::U64))
+            }
+            _ => Err(crate::check::Stop::Reported),
+        }
+    };
+    let size = u64::try_from(text.len() + 1).unwrap_or(u64::MAX);
+    let mut args =
+        vec![address(call, build::text(text.as_bytes(), span))?, build::constant(size, Type::U64, span)];
+    for value in values {
+        args.push(match value.ty() {
+            Type::Str(_) => address(call, value.expr)?,
+            _ => build::cast(value.expr, Type::U64),
+        });
+    }
+    let write = build::helper(libbpf_sys::BPF_FUNC_trace_printk, args, Type::I64, span);
+    body.push(build::stmt(ir::StmtKind::Expr(write), span));
+    Ok(call.done(body))
 }

@@ -77,9 +77,11 @@ fn tai(call: &Call<'_, '_, '_>) -> Expr {
 
 /// The time that time series are of, or that of a map which tests set.
 pub(super) fn wall_clock(call: &mut Call<'_, '_, '_>) -> Checked<Expr> {
-    let Some(map) = call.check.host.config.time_map.clone() else { return Ok(tai(call)) };
+    let map = call.check.host.config.time_map.clone();
+    let map = map.as_deref().map(|map| map.trim_start_matches('@'));
+    let Some(map) = map.filter(|map| call.check.has_map(map)) else { return Ok(tai(call)) };
     let span = call.span;
-    let (map, key) = call.check.map_access(map.trim_start_matches('@'), None, span)?;
+    let (map, key) = call.check.map_access(map, None, span)?;
     let value = call.check.map_value(map, key, span)?;
     Ok(build::cast(value.expr, Type::U64))
 }

@@ -70,6 +70,11 @@ impl Checker<'_, '_> {
         Ok(Value::new(ir::Expr { span, ..address }))
     }
 
+    /// Whether the script has a map of that name.
+    pub fn has_map(&self, map: &str) -> bool {
+        self.env.map_id(map).is_some()
+    }
+
     /// Whether a map has keys.
     pub fn has_keys(&self, map: &str) -> bool {
         let info = self.env.map_id(map).and_then(|id| self.env.map(id));

@@ -58,15 +58,21 @@ impl Call<'_, '_, '_> {
     /// A format (the first argument) and what it shows (the others), sent as an event of that kind.
     pub fn formatted(&mut self, kind: impl FnOnce(String) -> EventKind) -> Checked<Value> {
         let text = self.text(0).ok_or(Stop::Reported)?;
-        let format = match Format::parse(&text) {
-            Ok(format) => format,
-            Err(error) => return self.format_error(&text, &error),
-        };
         let values = self.rest(1);
-        self.check_format(&text, &format, &values)?;
+        self.checked_format(&text, &values)?;
         let args = values.into_iter().map(|v| v.expr).collect();
         let event = self.check.emit(kind(text), args, self.span);
         Ok(self.done(vec![event]))
+    }
+
+    /// A format, and that the values are what it shows.
+    pub fn checked_format(&mut self, text: &str, values: &[Value]) -> Checked<Format> {
+        let format = match Format::parse(text) {
+            Ok(format) => format,
+            Err(error) => return self.format_error(text, &error),
+        };
+        self.check_format(text, &format, values)?;
+        Ok(format)
     }
 
     fn check_format(&mut self, text: &str, format: &Format, values: &[Value]) -> Checked<()> {

@@ -315,7 +315,7 @@ pub const ENVIRONMENT: &[EnvironmentOnly] = &[
     },
     EnvironmentOnly {
         name: "BPFTRACE_DUMMY_TS_MAP",
-        doc: "For tests: a map (`@time`) with the nanoseconds that `tseries` takes for the time.",
+        doc: "For tests: a map of the script (`@time`) with the nanoseconds that `tseries` takes for the time.",
     },
     EnvironmentOnly {
         name: "BPFTRACE_KERNEL_BUILD",

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bpftrace::check::{self, Options};
+use bpftrace::codegen;
 use bpftrace::config::Config;
 use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, render};
 use bpftrace::expand;
@@ -32,6 +33,34 @@ pub fn problems(text: &str) -> Result<String, Failed> {
         return Err("nothing is said about the script".into());
     }
     Ok(shown(&problems, &sources))
+}
+
+/// Compiles the example that the manual has for a builtin: nothing may be said about it, but that `tseries` is new.
+pub fn example(name: &str, text: &str) -> Result<(), Failed> {
+    let builtin = bpftrace::builtins::find(if name == "argN" { "arg0" } else { name });
+    let mut text = text.to_owned();
+    if builtin.is_some_and(|b| b.needs_unsafe) {
+        text.push_str("\n// --unsafe");
+    }
+    let text =
+        if name == "tseries" { format!("config = {{ unstable_tseries = enable }}\n{text}") } else { text };
+    let (program, problems, sources) = check(&text)?;
+    let said = shown(&problems, &sources);
+    // Without privileges the kernel hides its addresses, and no command was given.
+    if (name == "kaddr" && said.contains("hides its address")) || (name == "cpid" && said.contains("-c")) {
+        return Ok(());
+    }
+    let Some(program) = program.filter(|_| said.is_empty()) else { return Err(said.into()) };
+    let options = codegen::Options {
+        config: &Config::default(),
+        has: &|_| true,
+        cpus: 2,
+        sources: &sources,
+        report_helper_errors: false,
+        verify: true,
+        dump: None,
+    };
+    codegen::compile(&program, options).map(drop).map_err(|error| error.to_string().into())
 }
 
 fn shown(problems: &Diagnostics, sources: &Sources) -> String {

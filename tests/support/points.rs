@@ -58,6 +58,7 @@ fn group(point: &AttachPoint, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
                 ("filename".into(), load(24, char_pointer(Space::User))),
                 ("ret".into(), load(32, Type::I64)),
                 ("comm".into(), load(40, Type::Str(16))),
+                ("argv".into(), load(56, Type::ptr(char_pointer(Space::User), Space::User))),
             ]);
         }
         "interval" | "profile" => view.provider = "interval",
