@@ -4,6 +4,7 @@ use super::{Builtin, Kind, required};
 use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
 use crate::ir::{Binary, Expr, ExprKind, Place, PlaceKind};
+use crate::kernel::Feature;
 use crate::syntax::ast;
 use crate::types::{Int, Space, Type};
 
@@ -185,6 +186,12 @@ fn write_user(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             );
         }
     };
+    if !call.check.host.kernel.has(Feature::WriteUser) {
+        return call.check.fail(
+            Diagnostic::error("kernel-feature", span, "The kernel does not let programs write to processes")
+                .note("it is locked down: see kernel_lockdown(7)"),
+        );
+    }
     let (set, copy) = call.check.keep(from.expr);
     let ExprKind::Var(var) = copy.kind else { return Err(crate::check::Stop::Reported) };
     let place = Place { kind: PlaceKind::Variable(var), ty: copy.ty, span };

@@ -11,7 +11,7 @@ use super::helpers::fill_position;
 use super::llvm::{Arg, Result};
 use super::memory::Mem;
 use super::program::Gen;
-use crate::ir::{Binary, Expr, ExprKind, Unary, VarId};
+use crate::ir::{Binary, Expr, ExprKind, PlaceKind, Unary, VarId};
 use crate::types::layout::BUF_DATA;
 use crate::types::{Int, Type};
 
@@ -180,9 +180,13 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn helper_args(&mut self, args: &'g [Expr]) -> Result<Vec<Arg<'c>>> {
         args.iter()
-            .map(|arg| match arg.kind {
+            .map(|arg| match &arg.kind {
                 ExprKind::ContextPointer => Ok(self.frame.context.into()),
-                _ => self.scalar(arg).map(Arg::from),
+                _ => match own_variable(arg) {
+                    // What a helper reads or writes there is for the verifier to know.
+                    Some(var) => Ok(self.variable(var)?.0.ptr.into()),
+                    None => self.scalar(arg).map(Arg::from),
+                },
             })
             .collect()
     }
@@ -547,6 +551,18 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         let failed = self.ll.compare(IntPredicate::SLT, result, self.ll.imm(0))?;
         self.when(failed, |g| g.zero(to, size))
+    }
+}
+
+/// The variable whose address an expression is.
+fn own_variable(expr: &Expr) -> Option<VarId> {
+    match &expr.kind {
+        ExprKind::Cast(inner) => own_variable(inner),
+        ExprKind::AddressOf(place) => match place.kind {
+            PlaceKind::Variable(var) => Some(var),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -38,12 +38,15 @@ pub enum Feature {
     DPath,
     /// Iterators over tasks and others, 5.8
     Iter,
+    /// `bpf_probe_write_user`, 4.8; not where the kernel is locked down
+    WriteUser,
 }
 
 impl Feature {
     /// The first version that has it.
     pub fn since(self) -> Version {
         let (major, minor) = match self {
+            Feature::WriteUser => (4, 8),
             Feature::Fentry => (5, 5),
             Feature::Iter => (5, 8),
             Feature::DPath => (5, 10),
@@ -74,6 +77,7 @@ fn attempt(feature: Feature) -> Option<bool> {
         Feature::ForEachMap => helper(sys::BPF_FUNC_for_each_map_elem),
         Feature::Loop => helper(sys::BPF_FUNC_loop),
         Feature::LookupPerCpu => helper(sys::BPF_FUNC_map_lookup_percpu_elem),
+        Feature::WriteUser => helper(sys::BPF_FUNC_probe_write_user),
         Feature::Tai => helper(sys::BPF_FUNC_ktime_get_tai_ns),
         Feature::AtomicFetch => answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &ATOMIC_FETCH)),
         Feature::KprobeMulti => kprobe_multi(sys::BPF_TRACE_KPROBE_MULTI),
@@ -329,7 +333,7 @@ mod tests {
     use super::*;
     use crate::kernel::Kernel;
 
-    const ALL: [Feature; 14] = [
+    const ALL: [Feature; 15] = [
         Feature::Cookie,
         Feature::FuncIp,
         Feature::ForEachMap,
@@ -344,6 +348,7 @@ mod tests {
         Feature::MapAlloc,
         Feature::DPath,
         Feature::Iter,
+        Feature::WriteUser,
     ];
 
     /// Everything but what a build may leave out follows from the version.
@@ -365,6 +370,7 @@ mod tests {
                     | Feature::Fentry
                     | Feature::DPath
                     | Feature::Iter
+                    | Feature::WriteUser
             );
             if built {
                 assert_eq!(tried, Some(kernel.version() >= feature.since()), "{feature:?}");

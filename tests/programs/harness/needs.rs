@@ -61,6 +61,10 @@ impl Needs {
         add("tracefs", tracefs.is_some(), "this kernel has no tracefs");
         let block = tracefs.as_ref().is_some_and(|fs| fs.file("events/block/block_rq_issue").exists());
         add("block", block, "this kernel has no block tracepoints");
+        let messages = std::process::Command::new("dmesg").output();
+        let locked = messages.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("is locked down"));
+        add("unlocked", !locked, "this kernel is locked down");
+        add("locked", locked, "this kernel is not locked down");
         add("clang", has_libclang(), "libclang is not installed (libclang1-19)");
         add("strace", in_path("strace"), "strace is not installed");
         Needs(needs)
