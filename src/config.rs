@@ -96,6 +96,9 @@ impl Default for Config {
 /// The largest value that a program works with, in bytes: what fits a slot of scratch memory on any machine.
 pub const MAX_VALUE: u64 = 16 << 20;
 
+/// The largest record that a program sends, in bytes.
+pub const MAX_RECORD: u64 = 16 << 20;
+
 /// What a name stands for.
 #[derive(Clone, Copy, Debug)]
 pub enum Name {

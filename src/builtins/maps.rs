@@ -103,6 +103,7 @@ fn len(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     if let ast::ExprKind::Map { name, key: None } = &e.kind {
         let map = call.check.whole_map(name, e.span)?;
         call.check.accessed_map(name, true, e.span)?;
+        call.check.can_iterate("len", "count in a variable of your own: @count++", span)?;
         let count = build::expr(ExprKind::MapLen(map), Type::U64, span);
         return Ok(Value::new(build::cast(count, Type::I64)));
     }

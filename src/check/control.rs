@@ -340,6 +340,8 @@ impl Checker<'_, '_> {
                     .help("write \"for ($kv : @map)\" or \"for ($i : 0..10)\""),
             );
         };
+        let instead = format!("print the whole map: print(@{name})");
+        self.can_iterate("for", &instead, span)?;
         let entry = self.map_entries(name, map.span);
         let (var, body) = self.scoped(|this| {
             let (var, key) = this.declare(variable, variable_span, true);

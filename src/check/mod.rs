@@ -16,6 +16,7 @@ pub mod dump;
 mod env;
 mod events;
 mod expr;
+mod limits;
 mod maps;
 mod old;
 mod operators;
@@ -112,6 +113,7 @@ pub fn check_with(
     // What is missing may be what an error is about.
     if !diagnostics.has_errors() && !checker.pass.diagnostics.has_errors() {
         checker.check_maps();
+        checker.check_limits();
     }
     if let Some(span) = checker.pass.unresolved
         && !checker.pass.diagnostics.has_errors()

@@ -272,13 +272,11 @@ impl<'g, 'c> Gen<'g, 'c> {
         let len = u32::try_from(literal.len()).unwrap_or(u32::MAX - 1);
         // With its NUL, unless the limit ends it sooner.
         let compared = limit.map_or(len + 1, |limit| limit.min(len + 1));
-        if compared == 0 {
-            return Ok(ll.imm(1));
-        }
         let size = self.size_of(&text.ty);
-        if compared > size {
-            // Its NUL comes sooner.
-            return Ok(ll.imm(0));
+        if compared == 0 || compared > size {
+            // Its NUL comes sooner. It may still do something: `strncmp({ $n++; $s }, "", 0)`.
+            self.memory(text)?;
+            return Ok(ll.imm((compared == 0).into()));
         }
         let mem = match &text.kind {
             // One byte more than is compared tells a longer string from an equal one; the rest is not read.

@@ -35,6 +35,8 @@ pub fn apply(script: &mut Script, sources: &mut Sources, diagnostics: &mut Diagn
         body: None,
         depth: 0,
         left: MAX_NODES,
+        exceeded: HashSet::new(),
+        recursive: HashSet::new(),
         unhygienic: HashSet::new(),
     };
     visit::walk_probes(&mut expander, script);
@@ -76,6 +78,10 @@ struct Expander<'m, 's> {
     /// Of the tree, from the probe.
     depth: u16,
     left: usize,
+    /// The limits that have been complained about.
+    exceeded: HashSet<&'static str>,
+    /// The macros that have been found to call themselves.
+    recursive: HashSet<Span>,
     /// Maps in macros that have been complained about.
     unhygienic: HashSet<Span>,
 }
@@ -147,6 +153,10 @@ impl<'m> Expander<'m, '_> {
         let call = e.span;
         e.kind = ExprKind::Error;
         if let Some(at) = self.calls.iter().position(|m| std::ptr::eq(*m, found)) {
+            // Once for each macro: it is called in each expansion of the others.
+            if !self.recursive.insert(found.name_span) {
+                return;
+            }
             let chain: Vec<&str> =
                 self.calls.iter().skip(at).chain([&found]).map(|m| m.name.as_str()).collect();
             let error = Diagnostic::error(
@@ -275,7 +285,7 @@ impl<'m> Expander<'m, '_> {
         };
         if let Some((code, message)) = problem {
             // Where it went over the limit says little, and it is told once: it goes over it everywhere from here.
-            if !self.diagnostics.iter().any(|d| d.code == code) {
+            if self.exceeded.insert(code) {
                 self.diagnostics.push(
                     Diagnostic::error(code, self.sources.outermost(span), message)
                         .help("a macro's argument is put in each place that names it: keep it in a variable, `let $x = x;`"),

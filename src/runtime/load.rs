@@ -15,6 +15,7 @@ use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring};
 use crate::kernel::{Feature, page_size};
+use crate::types::layout::size_of;
 
 /// Maps larger than this are not allocated in advance where the kernel can do without. Smaller ones are: memory that
 /// is taken while a probe fires may not be at hand, and then a key gets lost.
@@ -164,6 +165,10 @@ fn size_map(job: &Job<'_>, map: &mut OpenMapMut<'_>) -> libbpf_rs::Result<()> {
     if name == image::RING_BUFFER {
         let (page, cpus) = (page_size() as u64, job.kernel.possible_cpus());
         let size = ring_size(manifest.ring, job.config.perf_rb_pages, memory(), page, cpus);
+        let size = match job.config.perf_rb_pages {
+            Some(_) => size,
+            None => size.max(room_for(largest_record(job))),
+        };
         return map.set_max_entries(size);
     }
     let Some(own) = manifest.maps.iter().find(|own| own.symbol == name) else { return Ok(()) };
@@ -196,6 +201,21 @@ fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64, cpu
     };
     // The kernel's own limit is far above what `u32` holds only in theory.
     u32::try_from(bytes.clamp(page, 1 << 30).next_power_of_two()).unwrap_or(1 << 30)
+}
+
+/// How many bytes the largest of a program's records may have.
+fn largest_record(job: &Job<'_>) -> u64 {
+    let manifest = &job.image.manifest;
+    let size = |event: &image::Event| -> u64 {
+        event.args.iter().map(|ty| u64::from(size_of(ty, &manifest.layouts))).sum()
+    };
+    manifest.events.iter().map(size).max().unwrap_or(0)
+}
+
+/// The ring buffer that takes a record of that size, with what goes before it, at all times but when it is full.
+fn room_for(record: u64) -> u32 {
+    let bytes = record.clamp(1, 256 << 20).saturating_mul(2).saturating_add(4096);
+    u32::try_from(bytes.next_power_of_two()).unwrap_or(1 << 30)
 }
 
 /// The machine's memory in bytes.
@@ -292,6 +312,7 @@ mod tests {
     fn ring_buffers_are_powers_of_two_pages() {
         const GIB: u64 = 1 << 30;
         let size = |ring, pages, memory| ring_size(Some(ring), pages, memory, 4096, 2);
+        assert_eq!((room_for(0), room_for(16 << 20)), (8192, 64 << 20));
         assert_eq!(size(Ring::Small, None, 64 * GIB), 256 << 10);
         assert_eq!(size(Ring::Large, None, 64 * GIB), 16 << 20);
         assert_eq!(size(Ring::Large, None, 3 * GIB), 4 << 20);

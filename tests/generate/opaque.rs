@@ -69,13 +69,13 @@ const BOOLS: &[Template] = &[
 const STRINGS: &[(&str, &[Ty], u32)] = &[
     ("comm", &[], 16),
     ("pcomm", &[], 16),
-    ("curtask.comm", &[], 16),
-    ("curtask.group_leader.comm", &[], 16),
+    ("curtask.comm", &[], 17),
+    ("curtask.group_leader.comm", &[], 17),
     ("str(#)", &[U64], 0),
     ("str(kptr(#))", &[U64], 0),
     ("str(#, #)", &[U64, U16], 0),
     ("str(#, 10)", &[U64], 10),
-    ("((struct generated *)(#)).text", &[U64], 7),
+    ("((struct generated *)(#)).text", &[U64], 8),
 ];
 
 /// Values that are only kept and printed: a name for their type, and whether a map can have it as its key.

@@ -149,6 +149,16 @@ int main(int argc, char **argv)
         return calls(times, argc > 3 ? atol(argv[3]) : 0);
     if (!strcmp(verb, "touches"))
         return touches(times);
+    if (!strcmp(verb, "long")) {
+        // A string of so many characters.
+        char *text = malloc((size_t)times + 1);
+        if (!text)
+            return 1;
+        memset(text, 'x', (size_t)times);
+        text[times] = 0;
+        work_greet(text);
+        return 0;
+    }
     if (!strcmp(verb, "spin"))
         return spin(times);
     if (!strcmp(verb, "sleep"))
@@ -169,6 +179,6 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | marks N [MS] | touches N | spin MS | sleep MS | exit CODE | opens FILE...\n");
+    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | long N | marks N [MS] | touches N | spin MS | sleep MS | exit CODE | opens FILE...\n");
     return 2;
 }
