@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bpftrace::check;
 use bpftrace::config::Config;
 use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, render};
+use bpftrace::image::Image;
 use bpftrace::kernel::Kernel;
 use bpftrace::probes::Host;
 use bpftrace::types::store::Types;
@@ -42,6 +43,18 @@ impl Runner {
 
     /// Runs a script; with `dry` it is only attached. The result is what it wrote.
     pub fn run(&self, text: &str, dry: bool) -> Result<String, Failure> {
+        let verbose = std::env::var_os("BPFTRACE_TEST_VERBOSE").is_some();
+        self.run_changed(text, dry, verbose, &|_| {})
+    }
+
+    /// As [`Runner::run`], with something done to the image before it is loaded.
+    pub fn run_changed(
+        &self,
+        text: &str,
+        dry: bool,
+        verbose: bool,
+        change: &dyn Fn(&mut Image),
+    ) -> Result<String, Failure> {
         let mut sources = Sources::single("stdin", text);
         let failure = |stage, messages: &Diagnostics, sources: &Sources| Failure {
             stage,
@@ -75,7 +88,7 @@ impl Runner {
         };
         let (program, messages) = check::check(&expanded.script, &mut host, &check::Options::default());
         let program = program.ok_or_else(|| failure(Stage::Check, &messages, &sources))?;
-        let image = codegen::compile(
+        let mut image = codegen::compile(
             &program,
             codegen::Options {
                 config: &config,
@@ -88,11 +101,12 @@ impl Runner {
             },
         )
         .map_err(|e| Failure { stage: Stage::Codegen, message: e.to_string() })?;
+        change(&mut image);
         let reported = RefCell::new(vec![]);
         let options = runtime::Options {
             output: Some(self.output.clone()),
             quiet: true,
-            verbose: std::env::var_os("BPFTRACE_TEST_VERBOSE").is_some(),
+            verbose,
             dry_run: dry,
             warnings: false,
             ..runtime::Options::default()

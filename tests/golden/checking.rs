@@ -8,7 +8,7 @@ use bpftrace::codegen;
 use bpftrace::config::Config;
 use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, render};
 use bpftrace::expand;
-use bpftrace::kernel::Kernel;
+use bpftrace::kernel::{Feature, Kernel};
 use bpftrace::probes::Host;
 use bpftrace::syntax;
 use bpftrace::types::store::Types;
@@ -76,6 +76,9 @@ fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sour
         return Err(render::text(&syntax_errors, &sources, false).into());
     }
     let kernel = Kernel::new();
+    if text.contains("// on an old kernel") {
+        [Feature::ForEachMap, Feature::LookupPerCpu].into_iter().for_each(|feature| kernel.deny(feature));
+    }
     let positional = ["7", "word", "0x10", "-3"].map(str::to_owned).to_vec();
     let inputs = expand::Inputs {
         positional: &positional,
