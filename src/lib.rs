@@ -25,6 +25,8 @@ pub mod process;
 pub mod runtime;
 pub mod symbols;
 pub mod syntax;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use pipeline::main;

@@ -269,5 +269,9 @@ fn kind(path: &Path) -> Kind {
 }
 
 fn shown(path: &Path) -> String {
-    if path.as_os_str().is_empty() { "the current directory".into() } else { path.display().to_string() }
+    if path.as_os_str().is_empty() || path == Path::new(".") {
+        "the current directory".into()
+    } else {
+        path.display().to_string()
+    }
 }

@@ -356,7 +356,7 @@ mod tests {
     fn what_is_tried_agrees_with_the_version() {
         let kernel = Kernel::new();
         if !kernel.capabilities().may_trace(kernel.version()) {
-            eprintln!("SKIPPED: no privilege to load programs");
+            crate::testing::skip("root", "no privilege to load programs");
             return;
         }
         for feature in ALL {

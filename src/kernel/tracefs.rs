@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn tracefs() -> Option<Tracefs> {
-        Tracefs::open().map_err(|e| eprintln!("SKIPPED: {e}; {}", e.help())).ok()
+        Tracefs::open().map_err(|e| crate::testing::skip("tracefs", format!("{e}; {}", e.help()))).ok()
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
                 assert!(!tracefs.read("available_events").unwrap().is_empty());
                 assert_eq!(std::fs::read_to_string("/proc/self/mounts").unwrap(), before);
             }
-            Err(e) => eprintln!("SKIPPED: {e}"),
+            Err(e) => crate::testing::skip("tracefs", e),
         }
     }
 

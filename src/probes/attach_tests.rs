@@ -23,7 +23,7 @@ pub(super) fn may_attach() -> bool {
     let kernel = Kernel::new();
     let may = kernel.capabilities().may_trace(kernel.version());
     if !may {
-        eprintln!("SKIPPED: attaching to the kernel takes CAP_BPF and CAP_PERFMON");
+        crate::testing::skip("root", "attaching to the kernel takes CAP_BPF and CAP_PERFMON");
     }
     may
 }
@@ -224,7 +224,7 @@ fn many_user_probes_share_a_link() {
         return;
     }
     if !Kernel::new().has(Feature::UprobeMulti) {
-        return eprintln!("SKIPPED: this kernel has no uprobe_multi");
+        return crate::testing::skip("uprobe_multi", "this kernel has no uprobe_multi");
     }
     let (path, offsets) = own_functions();
     for ret in [false, true] {
@@ -285,7 +285,7 @@ fn read_file(n: u32) {
 fn has_kprobes() -> bool {
     let has = may_attach() && std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists();
     if !has {
-        eprintln!("SKIPPED: this kernel has no kprobes");
+        crate::testing::skip("kprobe", "this kernel has no kprobes");
     }
     has
 }
@@ -318,7 +318,7 @@ fn many_kernel_functions_share_a_link() {
         return;
     }
     if !Kernel::new().has(Feature::KprobeMulti) {
-        return eprintln!("SKIPPED: this kernel has no kprobe_multi");
+        return crate::testing::skip("kprobe_multi", "this kernel has no kprobe_multi");
     }
     let names = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
     // What cannot be attached does not keep the others from it.
@@ -338,7 +338,7 @@ fn many_kernel_functions_share_a_link() {
 #[test]
 fn trampolines_fire() {
     if !may_attach() || !Kernel::new().has(Feature::Fentry) {
-        return eprintln!("SKIPPED: this kernel has no fentry");
+        return crate::testing::skip("fentry", "this kernel has no fentry");
     }
     for (section, ret) in [("fentry/vfs_read", false), ("fexit/vfs_read", true)] {
         let what = Target::Fentry { function: "vfs_read".into(), module: None, ret };

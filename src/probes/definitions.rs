@@ -64,7 +64,7 @@ mod tests {
         let kernel = Kernel::new();
         let (mut types, config) = (Types::new(&kernel), Config::default());
         if let Some(problem) = types.problem() {
-            eprintln!("SKIPPED: {problem}");
+            crate::testing::skip("btf", problem);
             return None;
         }
         let point = parse_attach_point(pattern, FileId::default()).unwrap();

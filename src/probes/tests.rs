@@ -99,7 +99,7 @@ fn has_tracefs() -> bool {
     let kernel = Kernel::new();
     let there = kernel.tracefs().is_ok_and(|t| t.read("available_events").is_ok());
     if !there {
-        eprintln!("SKIPPED: tracefs cannot be read");
+        crate::testing::skip("tracefs", "tracefs cannot be read");
     }
     there
 }
@@ -107,7 +107,7 @@ fn has_tracefs() -> bool {
 fn has_btf() -> bool {
     let there = Types::new(&Kernel::new()).problem().is_none();
     if !there {
-        eprintln!("SKIPPED: the kernel has no BTF");
+        crate::testing::skip("btf", "the kernel has no BTF");
     }
     there
 }

@@ -47,7 +47,7 @@ fn compile(config: &Config, body: Vec<ir::Stmt>, maps: Vec<crate::image::Map>) -
 fn refusal(image: &Image, config: &Config, verbose: bool) -> Option<Diagnostic> {
     let kernel = Kernel::new();
     if !kernel.capabilities().may_trace(kernel.version()) {
-        eprintln!("SKIPPED: no privilege to load programs");
+        crate::testing::skip("root", "no privilege to load programs");
         return None;
     }
     let job = Job {

@@ -390,8 +390,10 @@ mod tests {
     #[test]
     fn all_events_of_this_kernel() {
         let kernel = Kernel::new();
-        let Ok(tracefs) = kernel.tracefs() else { return eprintln!("SKIPPED: no tracefs") };
-        let Ok(events) = tracefs.read("available_events") else { return eprintln!("SKIPPED: not root") };
+        let Ok(tracefs) = kernel.tracefs() else { return crate::testing::skip("tracefs", "no tracefs") };
+        let Ok(events) = tracefs.read("available_events") else {
+            return crate::testing::skip("root", "not root");
+        };
         let mut types = Types::new(&kernel);
         for event in events.lines() {
             let (category, event) = event.split_once(':').unwrap();

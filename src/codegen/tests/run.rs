@@ -73,7 +73,7 @@ pub(super) fn load(script: &Script, has: Has) -> Option<Loaded> {
 pub(super) fn load_image(image: Image) -> Option<Loaded> {
     // SAFETY: only asks.
     if unsafe { libc::geteuid() } != 0 {
-        eprintln!("SKIPPED: loading BPF programs needs root");
+        crate::testing::skip("root", "loading BPF programs needs root");
         return None;
     }
     libbpf_rs::set_print(None);

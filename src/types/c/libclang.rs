@@ -12,6 +12,14 @@ use functions::{Functions, RawCursor, RawFile, RawString, RawType};
 
 mod functions;
 
+/// What a function of libclang says of a cursor or a type.
+macro_rules! ask {
+    ($of:expr, $function:ident $(, $argument:expr)*) => {
+        // SAFETY: cursors and types belong to their unit, which they borrow, so it is alive.
+        unsafe { ($of.functions().$function)($of.raw $(, $argument)*) }
+    };
+}
+
 /// The newest LLVM whose names are tried; one that is installed as `libclang.so` or under the name that all share is
 /// found whatever its number.
 const NEWEST: u32 = 25;
@@ -176,10 +184,8 @@ impl Unit {
     /// The whole, whose children are its declarations.
     pub fn root(&self) -> Cursor<'_> {
         // SAFETY: the unit is alive.
-        Cursor {
-            unit: self,
-            raw: unsafe { (self.clang.functions.clang_getTranslationUnitCursor)(self.unit) },
-        }
+        let raw = unsafe { (self.clang.functions.clang_getTranslationUnitCursor)(self.unit) };
+        Cursor { unit: self, raw }
     }
 
     /// What [`Cursor::detach`] gave, which must have been of this unit.
@@ -277,55 +283,51 @@ impl<'u> Cursor<'u> {
         list.into_iter().map(|raw| self.of(raw)).collect()
     }
 
-    // SAFETY of all that follow: the cursor is of its unit, which is alive since it is borrowed.
-
     /// "" for what has no name.
     pub fn name(&self) -> String {
         // Newer ones make up a name for what has none.
         if matches!(self.declared(), Declared::Struct | Declared::Union | Declared::Enum)
-            && unsafe { (self.functions().clang_Cursor_isAnonymous)(self.raw) } != 0
+            && ask!(self, clang_Cursor_isAnonymous) != 0
         {
             return String::new();
         }
-        let name = self.unit.clang.text(unsafe { (self.functions().clang_getCursorSpelling)(self.raw) });
+        let name = self.unit.clang.text(ask!(self, clang_getCursorSpelling));
         if name.contains(['(', ' ']) { String::new() } else { name }
     }
 
     pub fn is_definition(&self) -> bool {
-        unsafe { (self.functions().clang_isCursorDefinition)(self.raw) != 0 }
+        ask!(self, clang_isCursorDefinition) != 0
     }
 
     /// Whether it is a struct or union whose members are its parent's.
     pub fn is_anonymous_member(&self) -> bool {
-        unsafe { (self.functions().clang_Cursor_isAnonymousRecordDecl)(self.raw) != 0 }
+        ask!(self, clang_Cursor_isAnonymousRecordDecl) != 0
     }
 
     /// A bitfield's width in bits.
     pub fn bits(&self) -> Option<u32> {
-        unsafe {
-            if (self.functions().clang_Cursor_isBitField)(self.raw) == 0 {
-                return None;
-            }
-            u32::try_from((self.functions().clang_getFieldDeclBitWidth)(self.raw)).ok()
+        if ask!(self, clang_Cursor_isBitField) == 0 {
+            return None;
         }
+        u32::try_from(ask!(self, clang_getFieldDeclBitWidth)).ok()
     }
 
     pub fn enumerator(&self) -> i64 {
-        unsafe { (self.functions().clang_getEnumConstantDeclValue)(self.raw) }
+        ask!(self, clang_getEnumConstantDeclValue)
     }
 
     /// An enum's integer.
     pub fn integer(&self) -> CType<'u> {
-        self.ty(unsafe { (self.functions().clang_getEnumDeclIntegerType)(self.raw) })
+        self.ty(ask!(self, clang_getEnumDeclIntegerType))
     }
 
     /// What a typedef stands for.
     pub fn underlying(&self) -> CType<'u> {
-        self.ty(unsafe { (self.functions().clang_getTypedefDeclUnderlyingType)(self.raw) })
+        self.ty(ask!(self, clang_getTypedefDeclUnderlyingType))
     }
 
     pub fn of_type(&self) -> CType<'u> {
-        self.ty(unsafe { (self.functions().clang_getCursorType)(self.raw) })
+        self.ty(ask!(self, clang_getCursorType))
     }
 
     fn ty(&self, raw: RawType) -> CType<'u> {
@@ -337,6 +339,7 @@ impl<'u> Cursor<'u> {
         const INT: c_int = 1;
         const STRING: c_int = 4;
         let f = self.functions();
+        // SAFETY: as in `ask`; the result is used until it is freed.
         unsafe {
             let result = (f.clang_Cursor_Evaluate)(self.raw);
             if result.is_null() {
@@ -394,12 +397,11 @@ impl<'u> CType<'u> {
         CType { raw, ..*self }
     }
 
-    // SAFETY of all that follow: the type is of its cursor's unit, which is alive since it is borrowed. What is no type
-    // of that kind yields an invalid type or a negative number.
+    // What is no type of the kind that is asked for yields an invalid type or a negative number.
 
     /// Without typedefs.
     pub fn canonical(&self) -> CType<'u> {
-        self.of(unsafe { (self.functions().clang_getCanonicalType)(self.raw) })
+        self.of(ask!(self, clang_getCanonicalType))
     }
 
     /// Of a canonical type: `enum CXTypeKind`.
@@ -424,33 +426,33 @@ impl<'u> CType<'u> {
     }
 
     pub fn declaration(&self) -> Cursor<'u> {
-        self.cursor.of(unsafe { (self.functions().clang_getTypeDeclaration)(self.raw) })
+        self.cursor.of(ask!(self, clang_getTypeDeclaration))
     }
 
     pub fn pointee(&self) -> CType<'u> {
-        self.of(unsafe { (self.functions().clang_getPointeeType)(self.raw) })
+        self.of(ask!(self, clang_getPointeeType))
     }
 
     pub fn element(&self) -> CType<'u> {
-        self.of(unsafe { (self.functions().clang_getElementType)(self.raw) })
+        self.of(ask!(self, clang_getElementType))
     }
 
     pub fn length(&self) -> Option<u32> {
-        u32::try_from(unsafe { (self.functions().clang_getNumElements)(self.raw) }).ok()
+        u32::try_from(ask!(self, clang_getNumElements)).ok()
     }
 
     /// In bytes.
     pub fn size(&self) -> Option<u32> {
-        u32::try_from(unsafe { (self.functions().clang_Type_getSizeOf)(self.raw) }).ok()
+        u32::try_from(ask!(self, clang_Type_getSizeOf)).ok()
     }
 
     pub fn align(&self) -> Option<u32> {
-        u32::try_from(unsafe { (self.functions().clang_Type_getAlignOf)(self.raw) }).ok()
+        u32::try_from(ask!(self, clang_Type_getAlignOf)).ok()
     }
 
     /// Where a field of a struct is, in bits, also one of an anonymous member.
     pub fn offset(&self, field: &str) -> Option<u32> {
         let field = CString::new(field).ok()?;
-        u32::try_from(unsafe { (self.functions().clang_Type_getOffsetOf)(self.raw, field.as_ptr()) }).ok()
+        u32::try_from(ask!(self, clang_Type_getOffsetOf, field.as_ptr())).ok()
     }
 }

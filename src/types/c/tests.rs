@@ -177,7 +177,7 @@ fn both() -> Option<(String, String)> {
     std::fs::write(&source, code).unwrap();
     let compiled = Command::new("cc").args(["-w", "-std=gnu11", "-o"]).arg(&program).arg(&source).output();
     let Ok(compiled) = compiled else {
-        eprintln!("SKIPPED: there is no C compiler (cc) to compare with");
+        crate::testing::skip("cc", "there is no C compiler (cc) to compare with");
         return None;
     };
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
@@ -233,7 +233,7 @@ fn the_script_s_types_win_over_the_kernel_s() {
     )
     .unwrap();
     if let Some(problem) = types.problem() {
-        eprintln!("SKIPPED: {problem}");
+        crate::testing::skip("btf", problem);
         return;
     }
     let task = structure(&mut types, Tag::Struct, "task_struct");
@@ -251,7 +251,7 @@ fn what_the_script_only_mentions_is_the_kernel_s() {
     )
     .unwrap();
     if let Some(problem) = types.problem() {
-        eprintln!("SKIPPED: {problem}");
+        crate::testing::skip("btf", problem);
         return;
     }
     let Some(task) = types.find(Some(Tag::Struct), "task_struct") else { panic!() };
@@ -333,7 +333,7 @@ fn no_depth_ends_the_stack() {
 /// The types of a script that includes a header of this text; `None`, loudly, where libclang is not installed.
 fn with_header(header: &str, script: &str, names: &[&str]) -> Option<Result<Types, Vec<String>>> {
     if let Err(why) = libclang::Clang::open(None) {
-        eprintln!("SKIPPED: {why}");
+        crate::testing::skip("libclang", why);
         return None;
     }
     let directory = tempfile::tempdir().unwrap();

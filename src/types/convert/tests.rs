@@ -7,6 +7,18 @@ use super::*;
 /// Builds BTF; each method gives the new type's id.
 struct Builder(*mut sys::btf);
 
+/// Adds something with or without a name.
+macro_rules! add {
+    ($builder:ident, $function:ident($name:expr; $($argument:expr),*)) => {
+        // SAFETY: the object is alive, and the name is a C string.
+        $builder.add($name, |btf, name| unsafe { sys::$function(btf, name, $($argument),*) })
+    };
+    ($builder:ident, $function:ident($($argument:expr),*)) => {
+        // SAFETY: the object is alive.
+        $builder.add("", |btf, _| unsafe { sys::$function(btf, $($argument),*) })
+    };
+}
+
 impl Builder {
     fn new() -> Builder {
         // SAFETY: it takes nothing.
@@ -18,60 +30,58 @@ impl Builder {
         u32::try_from(add(self.0, name.as_ptr())).unwrap_or_else(|_| panic!("{name:?} refused"))
     }
 
-    // SAFETY of all of these: the object is alive, and names are C strings.
-
     fn int(&mut self, name: &str, size: u64, encoding: u32) -> u32 {
-        self.add(name, |b, n| unsafe { sys::btf__add_int(b, n, size, encoding as i32) })
+        add!(self, btf__add_int(name; size, encoding as i32))
     }
 
     fn ptr(&mut self, to: u32) -> u32 {
-        self.add("", |b, _| unsafe { sys::btf__add_ptr(b, to as i32) })
+        add!(self, btf__add_ptr(to as i32))
     }
 
     fn constant(&mut self, of: u32) -> u32 {
-        self.add("", |b, _| unsafe { sys::btf__add_const(b, of as i32) })
+        add!(self, btf__add_const(of as i32))
     }
 
     fn tag(&mut self, tag: &str, of: u32) -> u32 {
-        self.add(tag, |b, n| unsafe { sys::btf__add_type_tag(b, n, of as i32) })
+        add!(self, btf__add_type_tag(tag; of as i32))
     }
 
     fn typedef(&mut self, name: &str, of: u32) -> u32 {
-        self.add(name, |b, n| unsafe { sys::btf__add_typedef(b, n, of as i32) })
+        add!(self, btf__add_typedef(name; of as i32))
     }
 
     fn array(&mut self, of: u32, len: u32) -> u32 {
-        self.add("", |b, _| unsafe { sys::btf__add_array(b, of as i32, of as i32, len) })
+        add!(self, btf__add_array(of as i32, of as i32, len))
     }
 
     fn forward(&mut self, name: &str) -> u32 {
-        self.add(name, |b, n| unsafe { sys::btf__add_fwd(b, n, sys::BTF_FWD_STRUCT) })
+        add!(self, btf__add_fwd(name; sys::BTF_FWD_STRUCT))
     }
 
     fn enumeration(&mut self, name: &str, size: u32, values: &[(&str, i64)]) -> u32 {
-        let id = self.add(name, |b, n| unsafe { sys::btf__add_enum(b, n, size) });
+        let id = add!(self, btf__add_enum(name; size));
         for (name, value) in values {
-            self.add(name, |b, n| unsafe { sys::btf__add_enum_value(b, n, *value) });
+            add!(self, btf__add_enum_value(name; *value));
         }
         id
     }
 
     /// Members are names, types, offsets and widths, both in bits.
     fn structure(&mut self, name: &str, size: u32, members: &[(&str, u32, u32, u32)]) -> u32 {
-        let id = self.add(name, |b, n| unsafe { sys::btf__add_struct(b, n, size) });
+        let id = add!(self, btf__add_struct(name; size));
         self.members(members);
         id
     }
 
     fn union(&mut self, name: &str, size: u32, members: &[(&str, u32, u32, u32)]) -> u32 {
-        let id = self.add(name, |b, n| unsafe { sys::btf__add_union(b, n, size) });
+        let id = add!(self, btf__add_union(name; size));
         self.members(members);
         id
     }
 
     fn members(&mut self, members: &[(&str, u32, u32, u32)]) {
         for (name, ty, offset, width) in members {
-            self.add(name, |b, n| unsafe { sys::btf__add_field(b, n, *ty as i32, *offset, *width) });
+            add!(self, btf__add_field(name; *ty as i32, *offset, *width));
         }
     }
 

@@ -7,7 +7,7 @@ use crate::types::{Field, Int, Space, Spelled};
 fn kernel_types() -> Option<Types> {
     let mut types = Types::new(&Kernel::new());
     if let Some(problem) = types.problem() {
-        eprintln!("SKIPPED: {problem}");
+        crate::testing::skip("btf", problem);
         return None;
     }
     Some(types)

@@ -65,6 +65,13 @@ impl Needs {
         let locked = messages.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("is locked down"));
         add("unlocked", !locked, "this kernel is locked down");
         add("locked", locked, "this kernel is not locked down");
+        let compiler = std::process::Command::new("cc").arg("--version").output();
+        add("cc", compiler.is_ok(), "there is no C compiler (cc)");
+        add(
+            "headers",
+            Path::new("/usr/include/linux/fs.h").exists(),
+            "there are no kernel headers (linux-libc-dev)",
+        );
         add("clang", has_libclang(), "libclang is not installed (libclang1-19)");
         add("strace", in_path("strace"), "strace is not installed");
         Needs(needs)

@@ -277,9 +277,10 @@ fn send(pid: i32, signal: i32) {
 fn kill_group(group: u32) -> bool {
     // An orphan that was killed a moment ago counts until init has reaped it.
     let patience = Instant::now() + Duration::from_millis(300);
-    // SAFETY: as in `send`, here and below: signal 0 only asks.
+    // SAFETY: as in `send`: signal 0 only asks.
     while unsafe { libc::kill(-group.cast_signed(), 0) } == 0 {
         if Instant::now() > patience {
+            // SAFETY: as in `send`.
             unsafe { libc::kill(-group.cast_signed(), libc::SIGKILL) };
             return true;
         }
