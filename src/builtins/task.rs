@@ -3,6 +3,7 @@
 use super::{Builtin, Kind, Param, optional};
 use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
+use crate::ir::ExprKind;
 use crate::syntax::ast::Tag;
 use crate::types::{Space, Type};
 
@@ -41,7 +42,7 @@ fn ppid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 }
 
 fn pcomm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    of_task(call, "real_parent", "comm")
+    of_task(call, "real_parent", "comm").map(ended)
 }
 
 fn leader_tid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
@@ -50,7 +51,17 @@ fn leader_tid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 }
 
 fn leader_comm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    of_task(call, "group_leader", "comm")
+    of_task(call, "group_leader", "comm").map(ended)
+}
+
+/// The name of a thread. Unlike other arrays of characters it always ends with a NUL (`__set_task_comm` in the
+/// kernel's `fs/exec.c`), for which no room has to be made.
+fn ended(mut comm: Value) -> Value {
+    if let (ExprKind::Load(place), Type::Str(17)) = (&mut comm.expr.kind, &comm.expr.ty) {
+        place.ty = Type::Str(16);
+        comm.expr.ty = Type::Str(16);
+    }
+    comm
 }
 
 /// Something of a task that another, given or the current one, points to.

@@ -5,38 +5,7 @@ use std::collections::HashSet;
 
 use super::classes::wants_value;
 use super::token::{Lexeme, Token};
-
-/// Names that are values though they look like types in parentheses: `(pid) * 2` multiplies.
-const BUILTINS: &[&str] = &[
-    "args",
-    "cgroup",
-    "comm",
-    "cpid",
-    "cpu",
-    "ctx",
-    "curtask",
-    "dw_ustack",
-    "elapsed",
-    "func",
-    "gid",
-    "jiffies",
-    "kstack",
-    "ncpus",
-    "nsecs",
-    "numaid",
-    "pid",
-    "ppid",
-    "probe",
-    "rand",
-    "retval",
-    "tid",
-    "uid",
-    "usermode",
-    "username",
-    "ustack",
-    "true",
-    "false",
-];
+use crate::builtins;
 
 /// Calls whose argument may be a type.
 const TYPE_CALLS: &[&str] = &["sizeof", "offsetof", "typeof", "typeinfo"];
@@ -47,11 +16,10 @@ const SIZED: &[&str] = &[
     "uint64",
 ];
 
+/// Names that are values though they look like types in parentheses: `(pid) * 2` multiplies.
 fn is_builtin(name: &str) -> bool {
-    let numbered = |prefix| {
-        name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    };
-    BUILTINS.contains(&name) || name.starts_with("__builtin_") || numbered("arg") || numbered("sarg")
+    let bare = || builtins::find(name).is_some_and(|builtin| builtin.bare);
+    matches!(name, "true" | "false") || name.starts_with("__builtin_") || bare()
 }
 
 /// `values` are further names that are no types: the script's `#define`s.
