@@ -120,7 +120,16 @@ impl<'g, 'c> Gen<'g, 'c> {
         // The last words are read in full, whatever lies behind the string; this makes sure that something does.
         self.scratch_temp(16)?;
         let empty = self.ll.compare(IntPredicate::EQ, needle.len, self.ll.imm(0))?;
-        self.choose(empty, |g| Ok(g.ll.imm(0)), |g| g.search(hay, size, &needle))
+        let found = self.choose(empty, |g| Ok(g.ll.imm(0)), |g| g.search(hay, size, &needle))?;
+        self.forget(found)
+    }
+
+    /// The same number, of which the verifier no longer knows by which way it came: what follows, other searches maybe,
+    /// it would have to go through once for each.
+    fn forget(&mut self, number: IntValue<'c>) -> Result<IntValue<'c>> {
+        let cell = self.scratch_temp(8)?.ptr;
+        self.ll.store(cell, number, 8, 8)?;
+        self.ll.load_volatile(cell, Int::U64)
     }
 
     fn needle(&mut self, needle: &'g Expr) -> Result<Needle<'g, 'c>> {
@@ -334,6 +343,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let args = [rounds.into(), function.into(), frame.into(), ll.imm(0).into()];
         ll.helper(id::LOOP, &args)?;
         let difference = ll.load_volatile(at(frame, 2)?, Int::U64)?;
+        let difference = self.forget(difference)?;
         ll.flag(ll.compare(IntPredicate::EQ, difference, ll.imm(0))?)
     }
 
@@ -466,7 +476,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         let ll = self.ll;
         let cells = u32::try_from(kept.len()).unwrap_or(u32::MAX);
-        let frame = self.shared_frame(cells + 1)?;
+        let frame = self.shared_frame(cells)?;
+        let home = self.pool.scratch(8);
         let cell = |frame, n: u32| ll.at(frame, u64::from(SHARED_BYTES + 8 * n));
         for (n, kept) in (0u32..).zip(kept) {
             match kept {
@@ -474,7 +485,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 Kept::Number(number) => ll.builder.build_store(cell(frame, n)?, *number)?,
             };
         }
-        ll.store(cell(frame, cells)?, ll.imm(otherwise), 8, 8)?;
+        ll.store(self.mem(home)?.ptr, ll.imm(otherwise), 8, 8)?;
         let params = [Param::number("round"), Param::pointer("frame")];
         let function = self.outline(&params, self.place, |g, function| {
             let frame = pointer_param(function, 1)?;
@@ -489,11 +500,12 @@ impl<'g, 'c> Gen<'g, 'c> {
                 });
             }
             let round = g.round_below(count, number_param(function, 0)?)?;
-            body(g, round, &inside, cell(frame, cells)?)
+            let result = g.mem(home)?.ptr;
+            body(g, round, &inside, result)
         })?;
         let args = [ll.imm(u64::from(count)).into(), function.into(), frame.into(), ll.imm(0).into()];
         ll.helper(id::LOOP, &args)?;
-        ll.load(cell(frame, cells)?, Int::U64, 8)
+        ll.load_volatile(self.mem(home)?.ptr, Int::U64)
     }
 
     /// The number of a round, of which the verifier does not know how large it can be. There is no such round as the
@@ -513,8 +525,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         body: impl FnOnce(&mut Self, IntValue<'c>, &[Kept<'c>], PointerValue<'c>) -> Result<()>,
     ) -> Result<IntValue<'c>> {
         let ll = self.ll;
-        // In scratch memory, where the verifier expects any number: on the stack it would know one for each way through
-        // the rounds, and follow what comes after them as often.
+        // See `forget`.
         let result = self.scratch_temp(8)?.ptr;
         ll.store(result, ll.imm(otherwise), 8, 8)?;
         let (head, round, next, done) =

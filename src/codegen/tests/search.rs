@@ -327,3 +327,29 @@ fn searches_of_any_size_load() {
         }
     }
 }
+
+/// One after the other: the verifier must not go through what follows once for each way through what was before.
+#[test]
+fn many_searches_load() {
+    for has in [Has::Everything, Has::Nothing] {
+        let mut script = Script::new();
+        let results_map = script.results();
+        let read = |n, size| user_string(word(n, Type::U64), size);
+        let long = if has == Has::Everything { 64 } else { 9 };
+        let mut body = vec![set_var(0, read(0, 28)), set_var(1, read(1, long))];
+        for n in 0..8 {
+            let needle = if n % 2 == 0 { var(1, Type::Str(long)) } else { literal("needle", 7) };
+            body.push(set_result(results_map, n, find(var(0, Type::Str(28)), needle)));
+        }
+        script.probe(vec![Type::Str(28), Type::Str(long)], body);
+        if has == Has::Everything && !kernel_has(&[Feature::Loop]) {
+            continue;
+        }
+        let start = std::time::Instant::now();
+        let Some(loaded) = load(&script, has) else { return };
+        eprintln!("{has:?}: loaded in {:?}", start.elapsed());
+        let (x, y) = (c_string(b"hay with a needle in it"), c_string(b"in it"));
+        loaded.run(&[x.as_ptr() as u64, y.as_ptr() as u64]);
+        assert_eq!(results(&loaded, results_map, 8), [18, 11, 18, 11, 18, 11, 18, 11]);
+    }
+}
