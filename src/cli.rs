@@ -175,8 +175,8 @@ const HELP: &str = "{about}\n\nUSAGE: {usage}\n\n{all-args}{after-help}";
 )]
 struct Arguments {
     /// Run this program; what follows are its parameters
-    #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true)]
-    program: Option<String>,
+    #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true, action = clap::ArgAction::Append)]
+    program: Vec<String>,
     /// List the probes that match a pattern or that a program uses; with -v, with their arguments
     #[arg(short, long)]
     list: bool,
@@ -354,6 +354,13 @@ fn options(
     let mut config = Config::default();
     let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let (command, parameters) = command(&arguments)?;
+    let mut complaints = from_env.warnings;
+    if arguments.program.len() > 1 {
+        complaints.push(
+            Diagnostic::warning("usage", None, "-e was given several times: only the last program counts")
+                .help("write all probes in one program: bpftrace -e 'BEGIN { … } END { … }'"),
+        );
+    }
     let (positional, named) = split_named(parameters, after_dashes);
     let script = match &command {
         Command::Run(Program::File(path)) | Command::Compile(Program::File(path)) => {
@@ -396,7 +403,7 @@ fn options(
         emit_llvm: arguments.emit_llvm,
         config,
         config_from_env: from_env.set,
-        complaints: from_env.warnings,
+        complaints,
     })
 }
 
@@ -434,7 +441,7 @@ fn command(arguments: &Arguments) -> Result<(Command, Vec<String>), Diagnostic> 
     if arguments.info {
         return Ok((Command::Info, vec![]));
     }
-    let text = arguments.program.clone().filter(|text| !text.is_empty());
+    let text = arguments.program.last().cloned().filter(|text| !text.is_empty());
     if arguments.list {
         return match (text, rest.len()) {
             (Some(text), _) => Ok((Command::ListProgram(Program::Text(text)), rest)),

@@ -242,11 +242,16 @@ impl Session {
             let pattern = if anywhere { format!("*:{pattern}") } else { pattern.to_owned() };
             let file = self.sources.add("pattern", pattern.clone());
             let point = syntax::parse_attach_point(&pattern, file)?;
+            let mut any = false;
             probes::list(&point, options.verbose, &mut host, &mut |found| {
+                any = true;
                 if written.is_ok() {
                     written = write_listed(&mut out, found);
                 }
             })?;
+            if !any {
+                self.show(&nothing_listed(&point));
+            }
         }
         finish(written.and_then(|()| out.flush()))
     }
@@ -319,6 +324,15 @@ impl Session {
     }
 }
 
+/// A pattern that matches nothing lists nothing, which is no failure but may be a slip.
+fn nothing_listed(pattern: &syntax::ast::AttachPoint) -> Diagnostic {
+    let nothing = Diagnostic::warning("no-probes", None, format!("no probe matches {}", pattern.text));
+    match pattern.parts.iter().any(|part| part.text.contains('*')) {
+        true => nothing,
+        false => nothing.help("to search by a part of a name, put * around it"),
+    }
+}
+
 /// So many messages are shown at once: whoever has mended these sees the others.
 const MESSAGES: usize = 40;
 
@@ -365,6 +379,8 @@ fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagn
     let before = program.probes.len();
     program.probes.retain(|probe| probe.attach.iter().all(|attach| purpose.wants(&attach.what)));
     let missing = match purpose {
+        Purpose::Trace if before == 0 => Diagnostic::error("no-probes", None, "No probes to attach")
+            .help("a script is made of probes: BEGIN { printf(\"hello\\n\"); }"),
         Purpose::Trace if program.probes.is_empty() && before > 0 => {
             Diagnostic::error("no-probes", None, "the script has only test and bench probes")
                 .help("run them with --test or --bench")

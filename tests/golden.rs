@@ -10,6 +10,8 @@
 
 #[path = "golden/checking.rs"]
 mod checking;
+#[path = "golden/codes.rs"]
+mod codes;
 #[path = "support/points.rs"]
 mod points;
 
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use bpftrace::config::Config;
-use bpftrace::diagnostics::{FileId, Sources, render};
+use bpftrace::diagnostics::{FileId, Sources};
 use bpftrace::expand::{self, Expanded};
 use bpftrace::syntax;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -34,13 +36,14 @@ const AREAS: &[(&str, Render)] = &[
     ("expand-errors", expand_errors),
     ("check", checking::program),
     ("check-errors", checking::problems),
+    ("probe-errors", checking::probe_problems),
 ];
 
 /// The syntax tree of a script without mistakes.
 fn ast(text: &str) -> Result<String, Failed> {
     let (script, diagnostics) = syntax::parse(text, FileId::default());
     if !diagnostics.is_empty() {
-        return Err(render::text(&diagnostics, &Sources::single("stdin", text), false).into());
+        return Err(codes::shown(&diagnostics, &Sources::single("stdin", text)).into());
     }
     Ok(syntax::dump::script(&script))
 }
@@ -51,14 +54,14 @@ fn syntax_errors(text: &str) -> Result<String, Failed> {
     if diagnostics.is_empty() {
         return Err("the script parsed".into());
     }
-    Ok(render::text(&diagnostics, &Sources::single("stdin", text), false))
+    Ok(codes::shown(&diagnostics, &Sources::single("stdin", text)))
 }
 
 /// The tree once macros, imports, `#define`s and parameters are in place. Imports are those beside the case.
 fn expanded(text: &str) -> Result<String, Failed> {
     let (expanded, sources) = expand(text, "expand")?;
     if !expanded.diagnostics.is_empty() {
-        return Err(render::text(expanded.diagnostics.iter(), &sources, false).into());
+        return Err(codes::shown(expanded.diagnostics.iter(), &sources).into());
     }
     Ok(syntax::dump::script(&expanded.script))
 }
@@ -69,7 +72,7 @@ fn expand_errors(text: &str) -> Result<String, Failed> {
     if expanded.diagnostics.is_empty() {
         return Err("the script is expanded without complaint".into());
     }
-    Ok(render::text(expanded.diagnostics.iter(), &sources, false))
+    Ok(codes::shown(expanded.diagnostics.iter(), &sources))
 }
 
 /// Expands a script with a few parameters. A line `// options: a=1 b` gives it options.
@@ -77,7 +80,7 @@ fn expand(text: &str, area: &str) -> Result<(Expanded, Sources), Failed> {
     let mut sources = Sources::single("stdin", text);
     let (script, problems) = syntax::parse(text, FileId::default());
     if !problems.is_empty() {
-        return Err(render::text(&problems, &sources, false).into());
+        return Err(codes::shown(&problems, &sources).into());
     }
     let named = text.lines().find_map(|line| line.strip_prefix("// options:")).unwrap_or_default();
     let named: Vec<String> = named.split_whitespace().map(str::to_owned).collect();
@@ -114,7 +117,19 @@ fn main() -> ExitCode {
     for (name, example) in bpftrace::builtins::examples::EXAMPLES {
         trials.push(Trial::test(format!("stdlib/{name}"), move || checking::example(name, example)));
     }
+    trials.push(Trial::test("every code is shown", || codes::complete(render_all)));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Renders every case; whether it is as it should be, its own test tells.
+fn render_all() {
+    for (area, render) in AREAS {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(area);
+        let scripts = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.path());
+        for script in scripts.filter(|path| path.extension().is_some_and(|e| e == "bt")) {
+            let _ = fs::read_to_string(script).map(|text| render(&text));
+        }
+    }
 }
 
 fn run(script: &Path, render: fn(&str) -> Result<String, Failed>) -> Result<(), Failed> {

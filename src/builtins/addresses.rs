@@ -50,15 +50,22 @@ fn kaddr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         Some(address) => Ok(Value { space: Space::Kernel, ..Value::new(call.number_expr(address)) }),
         None => {
             let span = call.arg_span(0);
-            call.check.fail(
-                Diagnostic::error(
-                    "unknown-symbol",
-                    span,
-                    format!("Failed to resolve kernel symbol: {symbol}"),
-                )
-                .note("/proc/kallsyms does not have it, or hides its address from this user")
-                .help("run as root; sysctl kernel.kptr_restrict=0 shows addresses to others"),
-            )
+            let error = Diagnostic::error(
+                "unknown-symbol",
+                span,
+                format!("Failed to resolve kernel symbol: {symbol}"),
+            );
+            // Some symbol that every kernel has.
+            let shown = call.check.host.kernel.symbol("vfs_read").is_some();
+            call.check.fail(if shown {
+                error
+                    .note("/proc/kallsyms does not have it")
+                    .note("kernels without CONFIG_KALLSYMS_ALL list functions only, not variables")
+            } else {
+                error
+                    .note("/proc/kallsyms hides its addresses from this user")
+                    .help("run as root; sysctl kernel.kptr_restrict=0 shows them to others")
+            })
         }
     }
 }

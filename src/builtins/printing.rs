@@ -22,8 +22,8 @@ pub const TABLE: &[Builtin] = &[
         "print",
         &[
             required("value", Kind::Special("a value or a map")),
-            optional("top", Kind::Number),
-            optional("div", Kind::Number),
+            optional("top", Kind::Special("a number")),
+            optional("div", Kind::Special("a number")),
         ],
         "Prints a value, or a map with all its entries",
         print,
@@ -38,6 +38,8 @@ pub const TABLE: &[Builtin] = &[
     )
     .doc("Up to three arguments. The trace is one for all, and slow: it is for finding out why a script fails."),
 ];
+
+const TUPLE: &str = "to print several values, make them one, print((a, b)), or use printf";
 
 fn printf(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     call.formatted(|format| EventKind::Printf { format, to: PrintTo::Output })
@@ -95,7 +97,20 @@ fn print_map(call: &mut Call<'_, '_, '_>, map: MapId) -> Checked<Value> {
 }
 
 fn count(call: &mut Call<'_, '_, '_>, index: usize, what: &str) -> Checked<Option<u32>> {
-    let Some(number) = call.number(index) else { return Ok(None) };
+    let Some(e) = call.syntax.get(index) else { return Ok(None) };
+    let value = call.check.value(e)?;
+    let Some(number) = value.constant() else {
+        let found = call.check.spell(value.ty());
+        return call.check.fail(
+            Diagnostic::error(
+                "literal-wanted",
+                e.span,
+                format!("print() expects an integer literal ({found} provided)"),
+            )
+            .note(format!("after a map stand '{what}' and the like: print(@map, top, div), both known before the script runs"))
+            .help(TUPLE),
+        );
+    };
     match u32::try_from(number) {
         Ok(number) => Ok(Some(number)),
         Err(_) => {
@@ -126,7 +141,8 @@ fn only_value(call: &mut Call<'_, '_, '_>) -> Checked<()> {
             span,
             format!("Non-map print() only takes 1 argument, {count} found"),
         )
-        .note("top and div are for whole maps"),
+        .note("top and div are for whole maps")
+        .help(TUPLE),
     )
 }
 

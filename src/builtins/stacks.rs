@@ -7,8 +7,7 @@ use crate::ir::ExprKind;
 use crate::syntax::ast;
 use crate::types::{StackFormat, StackMode, Type};
 
-/// How many frames there are without a limit, and the most that can be asked for.
-const DEFAULT_FRAMES: u32 = 127;
+/// The most frames that can be asked for.
 const MAX_FRAMES: u32 = 1024;
 
 const PARAMS: &[Param] = &[
@@ -43,7 +42,7 @@ fn ustack(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 /// What the arguments say: a mode, a limit, or both in that order.
 fn format(call: &mut Call<'_, '_, '_>) -> Checked<StackFormat> {
-    let mut format = StackFormat { mode: call.check.host.config.stack_mode, limit: DEFAULT_FRAMES };
+    let mut format = StackFormat { mode: call.check.host.config.stack_mode, limit: StackFormat::FRAMES };
     let (mode, limit) = match call.syntax {
         [] => (None, None),
         [mode @ ast::Expr { kind: ast::ExprKind::Name(_), .. }] => (Some(mode), None),

@@ -113,6 +113,9 @@ impl Call<'_, '_, '_> {
             span,
             format!("{name}: {few} arguments for format string ({wanted} expected, {given} provided)"),
         );
+        if let Some(bare) = bare_percent(text) {
+            error = error.help(format!("{bare} is no conversion, and is printed as it is"));
+        }
         error = if given > wanted {
             error.label(self.arg_span(wanted + 1), "nothing in the format shows this")
         } else if let Some(spec) = specs.get(given) {
@@ -145,5 +148,20 @@ impl Call<'_, '_, '_> {
         }
         let start = span.start as usize + 1 + escapes + range.start;
         Span::new(span.file, start, start + range.len())
+    }
+}
+
+/// A `%` that begins no conversion, with the letter after it.
+fn bare_percent(text: &str) -> Option<&str> {
+    let mut at = 0;
+    loop {
+        let start = at + text.get(at..)?.find('%')?;
+        let letter = text.get(start + 1..)?.chars().next()?;
+        let end = start + 1 + letter.len_utf8();
+        let one = text.get(start..end)?;
+        if letter.is_alphabetic() && Format::parse(one).is_ok_and(|f| f.specs().next().is_none()) {
+            return Some(one);
+        }
+        at = end;
     }
 }

@@ -43,7 +43,7 @@ impl Checker<'_, '_> {
                 if let ExprKind::Name(args) = &base.kind
                     && args == "args"
                 {
-                    return self.argument(name, *name_span, span);
+                    return self.argument(name, *name_span, base.span, span);
                 }
                 let base = self.value(base)?;
                 self.field(base, name, *name_span, span)
@@ -291,6 +291,16 @@ impl Checker<'_, '_> {
                     .help(definition),
             );
         }
+        // What the probe's own arguments are called is the nearest of all.
+        let arguments = self.in_view(|v| v.args.clone()).unwrap_or_default();
+        let argument = arguments.iter().map(|(argument, _)| argument).find(|argument| *argument == name);
+        if let Some(argument) = argument {
+            return self.fail(
+                error
+                    .note("the arguments of a probe are the fields of args")
+                    .help(format!("write args.{argument}")),
+            );
+        }
         let bare = builtins::all().filter(|b| b.bare).flat_map(|b| b.names());
         let names = similar(name, bare).or_else(|| {
             let mut constants = self.host.types.similar_constants(name);
@@ -323,8 +333,8 @@ impl Checker<'_, '_> {
     }
 
     /// `args.name`
-    fn argument(&mut self, name: &str, name_span: Span, span: Span) -> Checked<Value> {
-        let args = self.arguments(name_span)?;
+    fn argument(&mut self, name: &str, name_span: Span, args_span: Span, span: Span) -> Checked<Value> {
+        let args = self.arguments(args_span)?;
         if let Some((_, value)) = args.iter().find(|(n, _)| n == name) {
             if self.is_common_field(value) {
                 return self.fail(
@@ -365,6 +375,11 @@ impl Checker<'_, '_> {
                         "The args builtin can only be used with tracepoint, rawtracepoint, fentry/fexit, and uprobe probes ({provider} used here)"
                     ),
                 );
+                if matches!(provider, "uprobe" | "uretprobe") {
+                    error = error.note(
+                        "the program's functions have no named arguments: its debug information is not read",
+                    );
+                }
                 if self.in_view(|v| v.words.first().cloned()).is_some() {
                     error = error.help("use arg0, arg1, … here, cast to their types");
                 }

@@ -1,8 +1,9 @@
 //! What went wrong (or may go wrong) and where: one type for every stage, from the lexer to the verifier.
 //!
-//! A [`Diagnostic`] is plain data. The renderers ([`render`]) turn it into text or JSON; nothing else in the
+//! A [`Diagnostic`] is plain data. Only the renderer ([`render`]) turns it into text; nothing else in the
 //! crate formats one.
 
+pub mod codes;
 pub mod render;
 pub mod suggest;
 
@@ -188,7 +189,7 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// A stable name of the kind of problem, in kebab-case: `unknown-field`, `type-mismatch`, …
+    /// A stable name of the kind of problem, in kebab-case: one of [`codes::CODES`].
     pub code: &'static str,
     pub message: String,
     /// Absent for what has no place in the script: a missing privilege, an option.

@@ -1,4 +1,4 @@
-//! Diagnostics to text and to JSON.
+//! Diagnostics to text.
 //!
 //! ```text
 //! stdin:1:9-12: ERROR: unknown builtin `pidd`
@@ -7,7 +7,6 @@
 //! HINT: did you mean `pid`?
 //! ```
 
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use super::{Diagnostic, Position, Severity, Sources, Span};
@@ -199,52 +198,6 @@ impl Shown {
     }
 }
 
-/// All messages as JSON, an object a line. Columns count from 1; the end's is the one after the last.
-pub fn json<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>, sources: &Sources) -> String {
-    let mut out = String::new();
-    for diagnostic in diagnostics {
-        let mut object = serde_json::json!({
-            "severity": match diagnostic.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
-            "code": diagnostic.code,
-            "message": diagnostic.message,
-        });
-        if let Some(span) = diagnostic.span {
-            object["at"] = place_json(span, sources);
-        }
-        let calls = diagnostic.span.iter().flat_map(|span| sources.calls(*span));
-        let calls: Vec<(Span, String)> = calls.map(|e| (e.call, expanded(&e.name))).collect();
-        if !calls.is_empty() || !diagnostic.labels.is_empty() {
-            let label = |(span, text): &(Span, String)| {
-                let mut label = place_json(*span, sources);
-                label["message"] = text.as_str().into();
-                label
-            };
-            object["labels"] = calls.iter().chain(&diagnostic.labels).map(label).collect();
-        }
-        for (name, list) in [("notes", &diagnostic.notes), ("help", &diagnostic.help)] {
-            if !list.is_empty() {
-                object[name] = list.as_slice().into();
-            }
-        }
-        let _ = writeln!(out, "{object}");
-    }
-    out
-}
-
-fn place_json(span: Span, sources: &Sources) -> serde_json::Value {
-    let position = sources.position(span);
-    serde_json::json!({
-        "file": sources.get(span.file).map(|s| s.name.as_str()),
-        "line": position.line,
-        "column": position.start,
-        "end_line": position.last_line,
-        "end_column": position.end,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,19 +296,6 @@ mod tests {
              f:2:13-16: NOTE: in this call of the macro `m`\nmacro n() { m() }\n            ~~~\n\
              f:3:9-12: NOTE: in this call of the macro `n`\nBEGIN { n(); }\n        ~~~\n"
         );
-        let text = json([&diagnostic], &sources);
-        assert!(text.contains("in this call of the macro `n`"), "{text}");
         assert_eq!(sources.outermost(Span::new(inner, 12, 15)).start, 44);
-    }
-
-    #[test]
-    fn json_is_an_object_a_line() {
-        let diagnostic = error(0, 1).label(Span::new(FileId(0), 2, 3), "here").help("h");
-        let text = json([&diagnostic, &error(1, 2)], &Sources::single("f", "abc"));
-        assert_eq!(text.lines().count(), 2);
-        let value: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        assert_eq!(value["at"]["line"], 1);
-        assert_eq!(value["labels"][0]["column"], 3);
-        assert_eq!(value["code"], "test");
     }
 }

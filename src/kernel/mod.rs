@@ -63,6 +63,11 @@ impl Kernel {
         *self.version.get_or_init(Version::running)
     }
 
+    /// Whether probes can be put into its functions at all: it registers them as a source of events.
+    pub fn has_kprobes(&self) -> bool {
+        std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists()
+    }
+
     /// Tries the feature out, or, without the privilege to try, judges by the kernel's version.
     pub fn has(&self, feature: Feature) -> bool {
         let mut known = self.features.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::pattern::{Pattern, has_wildcard};
 use super::{Host, point};
 use crate::diagnostics::{Diagnostic, Span, suggest};
-use crate::kernel::Kernel;
+use crate::kernel::{Feature, Kernel};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::types::store::Signature;
 
@@ -104,10 +104,25 @@ fn is_wise(name: &str) -> bool {
         && !matches!(name, "arch_cpu_idle" | "default_idle" | "bpf_dispatcher_xdp_func")
 }
 
+/// Why there is no kprobe anywhere.
+pub(super) const NO_KPROBES: &str =
+    "this kernel was built without kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)";
+
+/// What to do then.
+pub(super) fn without_kprobes(kernel: &Kernel) -> &'static str {
+    match kernel.has(Feature::Fentry) {
+        true => "fentry or a tracepoint may see the same: bpftrace -l lists what there is",
+        false => "a tracepoint may see the same: bpftrace -l 'tracepoint:*' lists them",
+    }
+}
+
 /// The error for a function that cannot be probed, with why and what can be instead.
 pub(super) fn missing(provider: &str, request: &Request<'_>, host: &Host<'_>, span: Span) -> Diagnostic {
     let kernel = host.kernel;
     let problem = point::missing(provider, &request.name(), span);
+    if matches!(provider, "kprobe" | "kretprobe") && !kernel.has_kprobes() {
+        return problem.note(NO_KPROBES).help(without_kprobes(kernel));
+    }
     if let Some(module) = request.module.filter(|m| !has_wildcard(&m.text) && m.text != VMLINUX) {
         let loaded = modules();
         if !loaded.contains(&module.text) {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::Host;
 use super::pattern::has_wildcard;
-use super::{Host, point};
-use crate::diagnostics::{Diagnostic, Span};
+use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::process::files::Places;
 use crate::process::{executable, mapped_files, root, running, under};
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -42,7 +42,23 @@ pub(super) fn named(
             problem.note(format!("{path} exists, but places in source files (@{place}) are not supported"))
         );
     }
-    Err(point::did_you_mean(problem, name, if has_wildcard(name) { vec![] } else { places.known(name) }))
+    if has_wildcard(name) {
+        return Err(problem);
+    }
+    // What all names begin with says nothing of how near they are: a directory, `lib`.
+    let common = match name.rfind('/') {
+        Some(slash) => slash + 1,
+        None if name.starts_with("lib") => "lib".len(),
+        None => 0,
+    };
+    let (start, own) = name.split_at(common);
+    let known = places.known(name);
+    let near = suggest::closest(own, known.iter().filter_map(|known| known.strip_prefix(start)));
+    let near: Vec<String> = near.into_iter().map(|near| format!("{start}{near}")).collect();
+    Err(match suggest::one_of(&near) {
+        Some(help) => problem.help(help),
+        None => problem,
+    })
 }
 
 /// All files that a process has mapped as code, or that any process has.

@@ -20,9 +20,10 @@ const MOST_ARGUMENTS: u32 = 12;
 
 fn module_and_event(point: &AttachPoint) -> Result<(Option<&str>, &str), Diagnostic> {
     match point::parts(point, 1..=2, USAGE)? {
-        [module, event] => Ok((Some(&module.text), &event.text)),
-        [event] => Ok((None, &event.text)),
-        _ => Err(Diagnostic::error("attach-point-arguments", point.span, "rawtracepoint takes an event")),
+        [module, event] if !event.text.is_empty() => Ok((Some(&module.text), &event.text)),
+        [event] if !event.text.is_empty() => Ok((None, &event.text)),
+        _ => Err(Diagnostic::error("attach-point-arguments", point.span, "the attach point names no event")
+            .help(format!("it is written {USAGE}"))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What it means when the kernel refuses to attach, in words.
 
 use super::attach::AttachError;
-use super::event::SOURCES;
+use super::functions;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::Kernel;
 
@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachError {
     let (why, help) = match errno {
         libc::EPERM | libc::EACCES => permission(kernel, &attach.what),
-        _ => reason(&attach.what, errno),
+        _ => reason(kernel, &attach.what, errno),
     };
     AttachError {
         message: format!("Unable to attach probe: {}: {why}", attach.name),
@@ -38,7 +38,7 @@ fn permission(kernel: &Kernel, what: &Target) -> (String, Option<String>) {
     }
 }
 
-fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
+fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>) {
     let text = |s: &str| s.to_owned();
     match (what, errno) {
         (Target::Perf { sample: Sample::Frequency(rate), .. }, libc::EINVAL) => (
@@ -64,10 +64,9 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
             text("the program reads arguments that the event does not have"),
             Some(text("bpftrace -lv with the probe's name lists the arguments")),
         ),
-        (Target::Kprobe { .. } | Target::KprobeMulti { .. }, _) if !has_kprobes() => (
-            text("this kernel was built without kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)"),
-            Some(text("a tracepoint or fentry may see the same: bpftrace -l lists what there is")),
-        ),
+        (Target::Kprobe { .. } | Target::KprobeMulti { .. }, _) if !kernel.has_kprobes() => {
+            (text(functions::NO_KPROBES), Some(text(functions::without_kprobes(kernel))))
+        }
         (Target::Kprobe { function, .. }, libc::ENOENT) => {
             (format!("the kernel has no function {function} that can be traced"), None)
         }
@@ -121,8 +120,4 @@ fn reason(what: &Target, errno: i32) -> (String, Option<String>) {
         (_, libc::EEXIST) => (text("the event is in use by something that does not share it"), None),
         _ => (std::io::Error::from_raw_os_error(errno).to_string(), None),
     }
-}
-
-fn has_kprobes() -> bool {
-    std::path::Path::new(SOURCES).join("kprobe").exists()
 }

@@ -77,10 +77,11 @@ fn no_trampolines(job: &Job<'_>) -> Option<Diagnostic> {
     let (what, instead) = if ret { ("fexit", "kretprobe") } else { ("fentry", "kprobe") };
     let problem =
         Diagnostic::error("no-fentry", place.span, format!("this kernel does not run {what} probes"));
-    Some(
-        problem
-            .help(format!("{instead}:{function} sees the same calls, without the names of their arguments")),
-    )
+    Some(problem.help(if job.kernel.has_kprobes() {
+        format!("{instead}:{function} sees the same calls, without the names of their arguments")
+    } else {
+        "nor has it kprobes; a tracepoint may see the same: bpftrace -l 'tracepoint:*' lists them".to_owned()
+    }))
 }
 
 /// A map that could not be created: its name in the object, and the kernel's error.

@@ -298,12 +298,29 @@ impl fmt::Display for Spelled<'_> {
             Type::Timestamp => write!(f, "timestamp"),
             Type::KSym => write!(f, "ksym_t"),
             Type::USym => write!(f, "usym_t"),
-            Type::KStack(_) => write!(f, "kstack"),
-            Type::UStack(_) => write!(f, "ustack"),
+            Type::KStack(format) => write!(f, "kstack{format}"),
+            Type::UStack(format) => write!(f, "ustack{format}"),
             Type::Username => write!(f, "username"),
             Type::ProbeName => write!(f, "probe"),
             Type::CgroupPath => write!(f, "cgroup_path_t"),
             Type::Agg(agg) => write!(f, "{}", agg.name()),
+        }
+    }
+}
+
+impl StackFormat {
+    /// How many frames there are without a limit.
+    pub const FRAMES: u32 = 127;
+}
+
+/// What stands behind `kstack`: `(perf, 5)`.
+impl fmt::Display for StackFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.mode, self.limit) {
+            (StackMode::Bpftrace, Self::FRAMES) => Ok(()),
+            (StackMode::Bpftrace, limit) => write!(f, "({limit})"),
+            (mode, Self::FRAMES) => write!(f, "({})", mode.name()),
+            (mode, limit) => write!(f, "({}, {limit})", mode.name()),
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use bpftrace::check::{self, Options};
+use bpftrace::check::{self, Options, Resolve};
 use bpftrace::codegen;
 use bpftrace::config::Config;
-use bpftrace::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, render};
+use bpftrace::diagnostics::{Diagnostics, FileId, Sources};
 use bpftrace::expand;
 use bpftrace::kernel::{Feature, Kernel};
 use bpftrace::probes::Host;
@@ -14,11 +14,12 @@ use bpftrace::syntax;
 use bpftrace::types::store::Types;
 use libtest_mimic::Failed;
 
+use crate::codes;
 use crate::points;
 
 /// The program of a script, and its warnings.
 pub fn program(text: &str) -> Result<String, Failed> {
-    let (program, problems, sources) = check(text)?;
+    let (program, problems, sources) = check(text, &mut points::resolve)?;
     let warnings = shown(&problems, &sources);
     match program {
         Some(program) => Ok(format!("{}{warnings}", check::dump::program(&program))),
@@ -28,7 +29,16 @@ pub fn program(text: &str) -> Result<String, Failed> {
 
 /// What is said about a script with mistakes.
 pub fn problems(text: &str) -> Result<String, Failed> {
-    let (_, problems, sources) = check(text)?;
+    said(text, &mut points::resolve)
+}
+
+/// What is said about attach points that are wrong on every machine.
+pub fn probe_problems(text: &str) -> Result<String, Failed> {
+    said(text, &mut bpftrace::probes::resolve)
+}
+
+fn said(text: &str, resolve: Resolve<'_>) -> Result<String, Failed> {
+    let (_, problems, sources) = check(text, resolve)?;
     if problems.is_empty() {
         return Err("nothing is said about the script".into());
     }
@@ -44,7 +54,7 @@ pub fn example(name: &str, text: &str) -> Result<(), Failed> {
     }
     let text =
         if name == "tseries" { format!("config = {{ unstable_tseries = enable }}\n{text}") } else { text };
-    let (program, problems, sources) = check(&text)?;
+    let (program, problems, sources) = check(&text, &mut points::resolve)?;
     let said = shown(&problems, &sources);
     // Without privileges the kernel hides its addresses; it may be locked down; and no command was given.
     let excused = [("kaddr", "hides its address"), ("write_user", "locked down"), ("cpid", "-c")];
@@ -65,15 +75,17 @@ pub fn example(name: &str, text: &str) -> Result<(), Failed> {
 }
 
 fn shown(problems: &Diagnostics, sources: &Sources) -> String {
-    let list: Vec<Diagnostic> = problems.iter().cloned().collect();
-    render::text(&list, sources, false)
+    codes::shown(problems.iter(), sources)
 }
 
-fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sources), Failed> {
+fn check(
+    text: &str,
+    resolve: Resolve<'_>,
+) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sources), Failed> {
     let mut sources = Sources::single("stdin", text);
     let (script, syntax_errors) = syntax::parse(text, FileId::default());
     if !syntax_errors.is_empty() {
-        return Err(render::text(&syntax_errors, &sources, false).into());
+        return Err(codes::shown(&syntax_errors, &sources).into());
     }
     let kernel = Kernel::new();
     if text.contains("// on an old kernel") {
@@ -90,7 +102,7 @@ fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sour
     };
     let expanded = expand::expand(script, &inputs, &mut sources);
     if expanded.diagnostics.has_errors() {
-        return Err(render::text(expanded.diagnostics.iter(), &sources, false).into());
+        return Err(codes::shown(expanded.diagnostics.iter(), &sources).into());
     }
     let mut types = Types::new(&kernel);
     let mut host = Host {
@@ -102,7 +114,7 @@ fn check(text: &str) -> Result<(Option<bpftrace::ir::Program>, Diagnostics, Sour
         unsafe_mode: text.contains("// --unsafe"),
     };
     let options = Options { positional, ..Options::default() };
-    let (program, more) = check::check_with(&expanded.script, &mut host, &options, &mut points::resolve);
+    let (program, more) = check::check_with(&expanded.script, &mut host, &options, resolve);
     let mut problems = expanded.diagnostics;
     problems.extend(more);
     Ok((program, problems, sources))
