@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::shape::Value;
 use super::{Call, Checked, Checker, Stop, build};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::format::{Format, FormatError};
+use crate::format::{Conversion, Format, FormatError, Spec};
 use crate::image::{Event, EventId, EventKind, StringId};
 use crate::ir;
 use crate::syntax::ast;
@@ -82,6 +82,7 @@ impl Call<'_, '_, '_> {
         }
         let mut result = Ok(());
         for (n, (spec, value)) in specs.into_iter().zip(values).enumerate() {
+            self.check_pointer(n + 1, spec, value);
             if let Err(wanted) = spec.accepts(value.ty()) {
                 let found = self.check.spell(value.ty());
                 let written = text.get(spec.range.clone()).unwrap_or_default().to_owned();
@@ -103,7 +104,23 @@ impl Call<'_, '_, '_> {
         result
     }
 
-    fn format_count(&mut self, text: &str, specs: &[&crate::format::Spec], values: &[Value]) -> Checked<()> {
+    /// `%s` of a pointer to characters shows where they are, as it does of all pointers.
+    fn check_pointer(&mut self, index: usize, spec: &Spec, value: &Value) {
+        let Type::Ptr { to, .. } = value.ty() else { return };
+        if spec.conversion == Conversion::String && matches!(**to, Type::Int(int) if int.size == 1) {
+            let (name, span) = (self.name, self.arg_span(index));
+            self.check.report(
+                Diagnostic::warning(
+                    "pointer-as-string",
+                    span,
+                    format!("{name}: %s shows the address that this points to, not the string there"),
+                )
+                .help("read the string with str(…), or show the address with %p"),
+            );
+        }
+    }
+
+    fn format_count(&mut self, text: &str, specs: &[&Spec], values: &[Value]) -> Checked<()> {
         let name = self.name;
         let (wanted, given) = (specs.len(), values.len());
         let span = self.span;

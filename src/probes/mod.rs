@@ -36,7 +36,7 @@ use std::path::PathBuf;
 pub use listing::list;
 
 use crate::config::{Config, Missing};
-use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
+use crate::diagnostics::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::image::Attach;
 use crate::ir;
 use crate::kernel::{Feature, Kernel};
@@ -242,13 +242,32 @@ fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnosti
                 .note("bpftrace 0.25 has left these out")
                 .help("watch an address: watchpoint:0x55d5c2a0:8:w");
         }
+        let problem = Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}"));
+        if let Some(meant) = meant(point, name) {
+            return problem.help(format!("write {meant}"));
+        }
         let names = PROVIDERS.iter().filter_map(|p| p.names().first().copied());
-        point::did_you_mean(
-            Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}")),
-            name,
-            names,
-        )
+        if point.parts.len() == 1 && suggest::closest(name, names.clone()).is_empty() {
+            return problem
+                .note("a probe is written with its kind before it: kprobe:vfs_read")
+                .help(format!("to see which there are, bpftrace -l '*{name}*'"));
+        }
+        point::did_you_mean(problem, name, names)
     })
+}
+
+/// What an attach point was meant to be whose first part is no provider: a system call by its tracepoint's name, a
+/// unit of time, parts with other separators.
+fn meant(point: &AttachPoint, name: &str) -> Option<String> {
+    let alone = point.parts.len() == 1;
+    if alone && (name.starts_with("sys_enter_") || name.starts_with("sys_exit_")) {
+        return Some(format!("tracepoint:syscalls:{name}"));
+    }
+    if !alone && matches!(name, "hz" | "s" | "ms" | "us") {
+        return Some(format!("interval:{0} or profile:{0}", point.text));
+    }
+    let (first, _) = name.split_once('.')?;
+    (alone && provider(first).is_some()).then(|| name.replace('.', ":"))
 }
 
 /// What the settings make of an error: what is not there may be a warning or nothing. A pattern may match nothing if

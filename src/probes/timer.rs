@@ -31,10 +31,11 @@ fn rate<'a>(parts: &'a [AttachPart], usage: &str) -> Result<(&'a str, u64, Sampl
     let problem = |part: &AttachPart, message: String| {
         Diagnostic::error("attach-point-rate", part.span, message).help(format!("it is written {usage}"))
     };
+    let number = |part| point::number(part).map_err(|error| error.help(format!("it is written {usage}")));
     match parts {
         [time] => {
             // A number without a unit is in nanoseconds.
-            let nanoseconds = point::number(time)?;
+            let nanoseconds = number(time)?;
             if nanoseconds < 1000 {
                 return Err(problem(
                     time,
@@ -44,7 +45,7 @@ fn rate<'a>(parts: &'a [AttachPart], usage: &str) -> Result<(&'a str, u64, Sampl
             Ok(("us", nanoseconds / 1000, Sample::Period(nanoseconds)))
         }
         [unit, count] => {
-            let value = point::number(count)?;
+            let value = number(count)?;
             if value == 0 {
                 return Err(problem(count, "a timer has to have a count of at least 1".into()));
             }

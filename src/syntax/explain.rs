@@ -245,7 +245,8 @@ impl<'s> Mistake<'_, 's> {
         let error = match found {
             Token::Ident(name) if !matches!(self.token(-1), Some(Token::Variable(_))) => self
                 .error(self.here(), format!("expected a variable, found `{name}`"))
-                .help(format!("variables begin with `$`: `for (${name} : …)`")),
+                .help(format!("variables begin with `$`: `for (${name} : …)`"))
+                .help(LOOPS),
             Token::Ident("in" | "of") => {
                 self.error(self.here(), format!("expected `:`, found {}", describe(found))).help(LOOPS)
             }
@@ -345,6 +346,12 @@ impl<'s> Mistake<'_, 's> {
         };
         let error = self.error(span, message);
         match (before, found) {
+            (Token::Semi | Token::LBrace | Token::RBrace, t) if t == Token::Assign || assigns(t) => (
+                error
+                    .help("name what is assigned to, `$x` or `@x`")
+                    .help("if there was a `$x`, the shell has replaced it: put the program in single quotes, -e '…'"),
+                insert,
+            ),
             (Token::Comma, Token::RParen) => (error.help("remove the comma, or add an argument"), insert),
             (Token::LBracket, Token::RBracket) => {
                 (error.help("a map without keys is written without brackets: `@x`"), insert)

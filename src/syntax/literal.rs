@@ -22,6 +22,8 @@ impl IntError {
             IntError::TooLarge => {
                 error("the number is too large".into()).note(format!("the largest is {}", u64::MAX))
             }
+            IntError::Suffix(suffix) if suffix == "hz" => error("`hz` is not a suffix of numbers".into())
+                .help("a rate is written before its number, hz:99"),
             IntError::Suffix(suffix) => error(format!("`{suffix}` is not a suffix of numbers"))
                 .help("durations end in ns, us, ms, s, m, h or d; C's u, l, ul, ll and ull are read over"),
             IntError::Octal(digit) => error(format!("`{digit}` is not an octal digit"))

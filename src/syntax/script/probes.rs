@@ -156,9 +156,13 @@ impl<'s> Reader<'s> {
         let torn = found.iter().any(|d| d.code.starts_with("unclosed"));
         self.diagnostics.append(&mut found);
         if !closed && !torn {
-            self.error("unclosed-predicate", slash, "this predicate is not closed")
-                .help
-                .push("end the condition with `/` before the `{`".into());
+            let within =
+                self.text[..slash.start as usize].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let error = self.error("unclosed-predicate", slash, "this predicate is not closed");
+            error.help.push("end the condition with `/` before the `{`".into());
+            if within {
+                error.help.push("the parts of an attach point are separated by `:`".into());
+            }
         }
         // The brackets may be unbalanced around the end, which the grammar is to report; braces must not be.
         let braces = tokens.iter().try_fold(0usize, |depth, lexeme| match lexeme.token {
