@@ -85,7 +85,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         };
         match (space, self.space(space)) {
             (_, Space::User) => read(self, user),
-            (Space::Unknown, _) => {
+            // A number in the script is nobody's address.
+            (Space::Unknown, _) if !address.is_const() => {
                 let upper = self.ll.builder.build_and(address, self.ll.imm(UPPER), "")?;
                 let is_user = self.ll.compare(IntPredicate::EQ, upper, self.ll.imm(0))?;
                 self.choose(is_user, |g| read(g, user), |g| read(g, kernel))
