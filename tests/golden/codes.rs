@@ -27,7 +27,6 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("format", "it takes a damaged record"),
     ("header", "cdefs::macros with parameters, in probes and in definitions"),
     ("iterator", "it takes a kernel that refuses an iterator it has"),
-    ("kernel-feature", "it takes a kernel before 5.18"),
     ("kernel-too-old", "it takes a kernel before 5.18"),
     ("load", "config::config license: the kernel refuses what is not GPL, and only known ones are taken"),
     ("lockdown", "it takes a locked kernel"),
