@@ -38,10 +38,11 @@ pub(super) enum Loop<'c> {
 }
 
 impl<'g, 'c> Gen<'g, 'c> {
-    /// Puts on the stack what the functions of loops need, with room for `more` pointers or numbers.
+    /// Puts on the stack what the functions of loops need, with room for `more` pointers or numbers. Who is done with
+    /// it before the program ends gives it back with [`Gen::release_stack`]: there is not room for many.
     pub(super) fn shared_frame(&mut self, more: u32) -> Result<PointerValue<'c>> {
         self.pool.require_scratch();
-        let shared = self.permanent_stack(SHARED_BYTES + more * 8)?;
+        let shared = self.claim_stack(SHARED_BYTES + more * 8)?;
         let ll = self.ll;
         ll.builder.build_store(shared, self.frame.context)?;
         ll.builder.build_store(ll.at(shared, 8)?, self.frame.scratch)?;

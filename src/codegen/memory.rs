@@ -143,16 +143,9 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn try_stack(&mut self, size: u32) -> Result<Option<Mem<'c>>> {
         let size = size.max(1).next_multiple_of(8);
-        let (depth, function) = (self.pool.depth, self.frame.function);
-        let free = self
-            .pool
-            .slots
-            .iter_mut()
-            .filter(|s| s.user.is_none() && s.size >= size && s.function == function)
-            .min_by_key(|s| s.size);
-        if let Some(slot) = free {
-            slot.user = Some(depth);
-            return Ok(Some(Mem { ptr: slot.ptr, align: 8, on_stack: true }));
+        let depth = self.pool.depth;
+        if let Some(ptr) = self.free_slot(size, depth) {
+            return Ok(Some(Mem { ptr, align: 8, on_stack: true }));
         }
         if self.pool.stack_used + size > STACK_BUDGET {
             return Ok(None);
@@ -193,6 +186,29 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.pool.stack_used += size;
         self.pool.slots.push(Slot { ptr, size, user, function: self.frame.function });
         Ok(Mem { ptr, align: 8, on_stack: true })
+    }
+
+    /// Stack memory of at least that size until [`Gen::release_stack`].
+    pub(super) fn claim_stack(&mut self, size: u32) -> Result<PointerValue<'c>> {
+        match self.free_slot(size, 0) {
+            Some(ptr) => Ok(ptr),
+            None => self.new_slot(size, Some(0)).map(|mem| mem.ptr),
+        }
+    }
+
+    /// The smallest slot of the current function that nothing uses and that is large enough, for a scope.
+    fn free_slot(&mut self, size: u32, user: u32) -> Option<PointerValue<'c>> {
+        let function = self.frame.function;
+        let slots = self.pool.slots.iter_mut();
+        let free = slots.filter(|s| s.user.is_none() && s.size >= size && s.function == function);
+        let slot = free.min_by_key(|s| s.size)?;
+        slot.user = Some(user);
+        Some(slot.ptr)
+    }
+
+    /// Gives back what [`Gen::claim_stack`] gave.
+    pub(super) fn release_stack(&mut self, ptr: PointerValue<'c>) {
+        self.pool.slots.iter_mut().filter(|slot| slot.ptr == ptr).for_each(|slot| slot.user = None);
     }
 
     pub(super) fn part(&self, mem: Mem<'c>, offset: u32) -> Result<Mem<'c>> {

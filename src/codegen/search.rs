@@ -344,6 +344,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         ll.helper(id::LOOP, &args)?;
         let difference = ll.load_volatile(at(frame, 2)?, Int::U64)?;
         let difference = self.forget(difference)?;
+        self.release_stack(frame);
         ll.flag(ll.compare(IntPredicate::EQ, difference, ll.imm(0))?)
     }
 
@@ -505,7 +506,9 @@ impl<'g, 'c> Gen<'g, 'c> {
         })?;
         let args = [ll.imm(u64::from(count)).into(), function.into(), frame.into(), ll.imm(0).into()];
         ll.helper(id::LOOP, &args)?;
-        ll.load_volatile(self.mem(home)?.ptr, Int::U64)
+        let result = ll.load_volatile(self.mem(home)?.ptr, Int::U64)?;
+        self.release_stack(frame);
+        Ok(result)
     }
 
     /// The number of a round, of which the verifier does not know how large it can be. There is no such round as the

@@ -402,6 +402,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let args = [ll.imm(u64::from(words)).into(), function.into(), frame.into(), ll.imm(0).into()];
         ll.helper(id::LOOP, &args)?;
         let verdict = ll.load(at(frame, 2)?, Int::U64, 8)?;
+        self.release_stack(frame);
         let undecided = ll.compare(IntPredicate::EQ, verdict, ll.imm(UNDECIDED))?;
         let rest = size % 8;
         self.choose(

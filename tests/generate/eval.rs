@@ -364,6 +364,19 @@ impl Machine<'_> {
                     |text: &str| text.bytes().take(usize::try_from(*n).unwrap_or(0)).collect::<Vec<u8>>();
                 Val::Int((first(a) != first(b)).into())
             }
+            Kind::Call(name @ ("strlen" | "strstr" | "strcontains"), args) => {
+                let values = args.iter().map(|e| self.eval(e)).collect::<Known<Vec<Val>>>()?;
+                match (*name, &values[..]) {
+                    ("strlen", [Val::Text(text)]) => Val::Int(text.len() as i128),
+                    ("strstr", [Val::Text(text), Val::Text(part)]) => {
+                        Val::Int(text.find(part.as_str()).map_or(-1, |at| at as i128))
+                    }
+                    ("strcontains", [Val::Text(text), Val::Text(part)]) => {
+                        Val::Bool(text.contains(part.as_str()))
+                    }
+                    _ => return Err(Unknown::Opaque),
+                }
+            }
             Kind::Call("bswap", args) => {
                 let int = args.first().and_then(|e| e.ty.int()).ok_or(Unknown::Opaque)?;
                 let n = self.integer(&args[0])?;

@@ -335,6 +335,11 @@ impl Maker {
                 // Two literals are compared as they are written.
                 made(Kind::Binary(symbol, Box::new(a), Box::new(b)))
             }
+            7 => {
+                let (a, b) = (self.string(), self.string());
+                let args = vec![self.expr(&a, depth - 1), self.expr(&b, depth - 1)];
+                made(Kind::Call("strcontains", args)).cast(&Ty::Bool)
+            }
             5 => {
                 let ty = Ty::Tuple(vec![self.scalar(), self.string()]);
                 let (a, b) = (self.expr(&ty, depth - 1), self.expr(&ty, depth - 1));
@@ -411,7 +416,18 @@ impl Maker {
     }
 
     fn called(&mut self, depth: u32) -> Expr {
-        match self.random.below(3) {
+        match self.random.below(5) {
+            3 => {
+                let text = self.string();
+                let text = self.expr(&text, depth - 1);
+                // Of a literal it is one, too.
+                Expr::new(Kind::Call("strlen", vec![text]), U64).cast(&U64)
+            }
+            4 => {
+                let (a, b) = (self.string(), self.string());
+                let args = vec![self.expr(&a, depth - 1), self.expr(&b, depth - 1)];
+                Expr::new(Kind::Call("strstr", args), I64).cast(&I64)
+            }
             0 => {
                 let int = self.any_int();
                 let arg = self.expr(&Ty::Int(int), depth - 1).cast(&Ty::Int(int));
@@ -588,7 +604,7 @@ impl Maker {
         };
         let (value, gathers) = if self.once_in(3) {
             let functions: &[&str] = if self.loaded() {
-                &["count", "sum", "avg", "min", "max", "stats", "hist", "lhist"]
+                &["count", "sum", "avg", "min", "max", "stats", "hist", "lhist", "tseries"]
             } else {
                 &["count", "sum", "avg", "min", "max"]
             };
@@ -623,6 +639,9 @@ impl Maker {
             }
             if function == "lhist" {
                 args.extend([0, 100, 10].map(Expr::int));
+            }
+            if function == "tseries" {
+                args.extend([1_000_000_000, 5].map(Expr::int));
             }
             return Stmt::Gather { place, function, args };
         }
