@@ -19,6 +19,8 @@ mod random;
 mod run;
 #[path = "generate/shrink.rs"]
 mod shrink;
+#[path = "generate/statements.rs"]
+mod statements;
 #[path = "generate/text.rs"]
 mod text;
 

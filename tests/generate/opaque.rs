@@ -185,7 +185,7 @@ pub fn storable(maker: &mut Maker) -> &'static str {
 /// The name of a type that keys can have.
 pub fn key(maker: &mut Maker) -> &'static str {
     let keys: Vec<&str> = OTHERS.iter().filter(|(_, _, key)| *key).map(|(name, ..)| *name).collect();
-    *maker.random.pick(&keys)
+    maker.random.pick::<&str>(&keys)
 }
 
 pub fn attach_point(maker: &mut Maker) -> &'static str {
