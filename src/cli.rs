@@ -68,6 +68,8 @@ pub struct Options {
     /// C headers.
     pub includes: Includes,
     pub usdt_file_activation: bool,
+    /// Where debug information of programs is looked for besides the usual places.
+    pub debug_files: Vec<PathBuf>,
     pub verify_llvm_ir: bool,
     pub disabled: Vec<Feature>,
     /// Where to read the kernel's types from, if not from the kernel: `BPFTRACE_BTF`.
@@ -214,6 +216,10 @@ struct Arguments {
     /// Activate USDT semaphores by file instead of by process
     #[arg(long, help_heading = "Processes")]
     usdt_file_activation: bool,
+
+    /// Look for the debug information of programs in this directory first
+    #[arg(long, value_name = "DIR", help_heading = "Processes")]
+    debuginfo: Vec<PathBuf>,
 
     /// Write output to a file instead of stdout
     #[arg(short, long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Output")]
@@ -392,6 +398,7 @@ fn options(
         warnings: !arguments.no_warnings,
         report_helper_errors: arguments.warnings > 0,
         unsafe_mode: arguments.unsafe_mode,
+        debug_files: arguments.debuginfo,
         includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, env) },
         usdt_file_activation: arguments.usdt_file_activation,
         verify_llvm_ir: arguments.verify_llvm_ir || env("BPFTRACE_VERIFY_LLVM_IR").is_some(),

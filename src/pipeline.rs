@@ -119,7 +119,7 @@ impl Session {
         if options.stages.ast {
             print(&syntax::dump::script(script))?;
         }
-        let mut types = Types::new(kernel);
+        let mut types = Types::new(kernel).with_debug_files(&options.debug_files);
         let mut host = host(kernel, &mut types, config, options, child);
         let check_options = check::Options {
             positional: options.positional.clone(),
@@ -221,7 +221,7 @@ impl Session {
     /// `-l`
     fn list(&mut self, pattern: &str, options: &Options) -> Result<(), Diagnostics> {
         let kernel = kernel(options);
-        let mut types = Types::new(&kernel);
+        let mut types = Types::new(&kernel).with_debug_files(&options.debug_files);
         let config = options.config.clone();
         let mut host = host(&kernel, &mut types, &config, options, None);
         if pattern.contains('.') && !pattern.contains([':', '*']) {
@@ -252,6 +252,7 @@ impl Session {
             if !any {
                 self.show(&nothing_listed(&point));
             }
+            host.warnings.drain(..).for_each(|warning| self.show(&warning));
         }
         finish(written.and_then(|()| out.flush()))
     }
@@ -260,7 +261,7 @@ impl Session {
     fn list_program(&mut self, program: &Program, options: &Options) -> Result<(), Diagnostics> {
         let (script, config) = self.parse(program, options)?;
         let kernel = kernel(options);
-        let mut types = Types::new(&kernel);
+        let mut types = Types::new(&kernel).with_debug_files(&options.debug_files);
         let mut host = host(&kernel, &mut types, &config, options, None);
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let mut written = Ok(());
@@ -270,6 +271,7 @@ impl Session {
                     written = write_listed(&mut out, found);
                 }
             })?;
+            host.warnings.drain(..).for_each(|warning| self.show(&warning));
         }
         finish(written.and_then(|()| out.flush()))
     }
@@ -354,7 +356,7 @@ fn information(kernel: &Kernel) -> String {
     let build = kernel::info::Build {
         version: cli::VERSION.trim_start_matches("bpftrace "),
         llvm: &format!("{major}.{minor}.{patch}"),
-        dwarf: false,
+        dwarf: true,
         systemd: false,
     };
     let mut types = Types::new(kernel);
@@ -416,6 +418,7 @@ fn host<'a>(
         pid: options.run.pid.or_else(|| child.map(|child| child.process().pid())),
         command: child.map(|child| child.program().to_owned()),
         unsafe_mode: options.unsafe_mode,
+        warnings: vec![],
     }
 }
 

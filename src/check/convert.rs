@@ -1,6 +1,6 @@
 //! Conversions: the ones that happen by themselves where a value goes to a place of another type, and casts.
 
-use super::shape::{Flex, Value, in_range, integral};
+use super::shape::{Flex, Shape, Value, in_range, integral};
 use super::{Checked, Checker, build};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::ir;
@@ -48,6 +48,12 @@ impl Checker<'_, '_> {
                 let shape = value.shape();
                 shape.widen(&to.clone().into())?;
                 Some(ir::Expr { ty: to.clone(), ..value.expr })
+            }
+            // The same pointers, of which only one side says what memory they point to.
+            (Type::Array { elem: have, len: n }, Type::Array { elem, len }) if n == len => {
+                let widened = Shape::from((**have).clone()).widen(&(**elem).clone().into())?;
+                let pointers = matches!(**have, Type::Ptr { .. }) && matches!(widened.ty, Type::Ptr { .. });
+                pointers.then(|| build::reinterpret(value.expr, to.clone()))
             }
             (Type::Tuple(_), Type::Tuple(types)) => {
                 let to_parts: Vec<(Option<&str>, &Type)> = types.iter().map(|ty| (None, ty)).collect();

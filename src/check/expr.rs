@@ -349,6 +349,13 @@ impl Checker<'_, '_> {
             return Ok(Value::new(super::place::recorded(ir::Expr { span, ..value.clone() })));
         }
         let names: Vec<&str> = args.iter().map(|(n, _)| n.as_str()).collect();
+        let hidden = self.in_view(|v| v.hidden.iter().find(|(n, _)| n == name).cloned());
+        if let Some((_, why)) = hidden {
+            return self.fail(
+                Diagnostic::error("unreadable-argument", name_span, format!("args.{name} cannot be read"))
+                    .note(why),
+            );
+        }
         let mut error = Diagnostic::error(
             "unknown-field",
             name_span,
@@ -375,12 +382,10 @@ impl Checker<'_, '_> {
                         "The args builtin can only be used with tracepoint, rawtracepoint, fentry/fexit, and uprobe probes ({provider} used here)"
                     ),
                 );
-                if matches!(provider, "uprobe" | "uretprobe") {
-                    error = error.note(
-                        "the program's functions have no named arguments: its debug information is not read",
-                    );
-                }
-                if self.in_view(|v| v.words.first().cloned()).is_some() {
+                if let Some(why) = self.in_view(|v| v.no_args.clone()) {
+                    error = error.note(why.note);
+                    error = why.help.into_iter().fold(error, Diagnostic::help);
+                } else if self.in_view(|v| v.words.first().cloned()).is_some() {
                     error = error.help("use arg0, arg1, … here, cast to their types");
                 }
                 self.fail(error)

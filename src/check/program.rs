@@ -90,6 +90,7 @@ impl Checker<'_, '_> {
             .enumerate()
             .map(|(number, Instance { probe, group })| {
                 self.probe = Current::new(number, Rc::clone(group));
+                self.host.types.look_in(group.view.program.as_deref());
                 let body = self.scoped(|this| this.probe_body(probe));
                 let first = group.attach.first().map_or(group.view.provider, |a| &a.name);
                 ir::Probe {

@@ -118,7 +118,19 @@ pub fn probe<'a>(probe: &'a Probe, each: &mut dyn FnMut(Node<'a>)) {
 pub fn uses(script_probe: &Probe) -> Uses {
     let mut uses = Uses::default();
     probe(script_probe, &mut |node| {
-        let Node::Expr(e) = node else { return };
+        let e = match node {
+            Node::Stmt(Stmt { kind: StmtKind::Let { ty: Some(_), .. }, .. }) => {
+                uses.types = true;
+                return;
+            }
+            Node::Stmt(_) => return,
+            Node::Expr(e) => e,
+        };
+        uses.types |= match &e.kind {
+            ExprKind::Cast { .. } | ExprKind::TypeCall { .. } => true,
+            ExprKind::Name(name) => crate::builtins::find(name).is_none(),
+            _ => false,
+        };
         if let ExprKind::Name(name) | ExprKind::Call { name, .. } = &e.kind {
             uses.typed |= matches!(name.as_str(), "args" | "retval");
             uses.words |= crate::builtins::numbered(name).is_some();

@@ -69,8 +69,15 @@ mod tests {
         }
         let point = parse_attach_point(pattern, FileId::default()).unwrap();
         let types = &mut types;
-        let mut host =
-            Host { kernel: &kernel, types, config: &config, pid: None, command: None, unsafe_mode: false };
+        let mut host = Host {
+            kernel: &kernel,
+            types,
+            config: &config,
+            pid: None,
+            command: None,
+            unsafe_mode: false,
+            warnings: vec![],
+        };
         let mut names = vec![];
         let listed = super::super::list(&point, verbose, &mut host, &mut |found| names.push(found.name));
         Some(listed.map(|()| names))

@@ -2,6 +2,7 @@
 //! provider; adding one is a file and a line in [`PROVIDERS`], and, where the kernel is asked for something new, a
 //! [`Target`](crate::image::Target): see `docs/architecture.md`.
 
+mod abi;
 pub mod arch;
 pub mod attach;
 mod definitions;
@@ -34,6 +35,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use listing::list;
+pub use view::Reason;
 
 use crate::config::{Config, Missing};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity, suggest};
@@ -58,6 +60,8 @@ pub struct Host<'a> {
     /// The program of `-c`, where one was given.
     pub command: Option<PathBuf>,
     pub unsafe_mode: bool,
+    /// What a listing could not show.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// What the body of a probe uses: it decides what can share one program.
@@ -65,6 +69,8 @@ pub struct Host<'a> {
 pub struct Uses {
     /// `args` or `retval`, whose types may differ from one attach point to the next.
     pub typed: bool,
+    /// Types by name or constants, which may be the probed program's.
+    pub types: bool,
     /// `arg0`, `arg1`, …, which may be elsewhere at the next attach point.
     pub words: bool,
     /// `probe`, which needs a program or a cookie for each.
@@ -89,6 +95,12 @@ pub struct View {
     pub context: ir::Context,
     /// The fields of `args`; `None` where the probe has no typed arguments.
     pub args: Option<Vec<(String, ir::Expr)>>,
+    /// Arguments that a program cannot read, and why.
+    pub hidden: Vec<(String, String)>,
+    /// Why there are no `args`, where that has a reason.
+    pub no_args: Option<Reason>,
+    /// The program or library that is probed: names mean its types before the kernel's.
+    pub program: Option<PathBuf>,
     /// `arg0`, `arg1`, …
     pub words: Vec<ir::Expr>,
     pub retval: Option<ir::Expr>,

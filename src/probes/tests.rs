@@ -7,8 +7,8 @@ use crate::ir::ExprKind;
 use crate::syntax::parse_attach_point;
 use crate::types::Type;
 
-const TYPED: Uses = Uses { typed: true, words: false, name: false };
-const NAMED: Uses = Uses { typed: false, words: false, name: true };
+const TYPED: Uses = Uses { typed: true, types: false, words: false, name: false };
+const NAMED: Uses = Uses { typed: false, types: false, words: false, name: true };
 
 /// What a test changes about the host.
 #[derive(Default)]
@@ -34,6 +34,7 @@ impl Setup {
             pid: self.pid,
             command: self.command.clone(),
             unsafe_mode: self.unsafe_mode,
+            warnings: vec![],
         })
     }
 
@@ -439,7 +440,7 @@ fn user_functions_by_path_name_and_address() {
     let (by_address, target) =
         Setup::default().one(&format!("u:{own}:{:#x}", function.address), Uses::default());
     assert!(matches!(target, Target::Uprobe { offset: same, .. } if same == offset));
-    assert_eq!(by_address.view.words.len(), 6, "an address may be anywhere in a function");
+    assert_eq!(by_address.view.words.len(), 10, "it is where the function is entered");
     let (group, target) = Setup::default().one("uretprobe:libc:malloc", Uses::default());
     let Target::Uprobe { path, ret: true, .. } = target else { panic!("{target:?}") };
     assert!(path.contains("libc"));
@@ -503,7 +504,7 @@ fn user_functions_that_are_not_there() {
     assert!(error(&format!("ur:{own}:probes_test_one+1")).contains("cannot be at an offset"));
     assert!(error("uprobe:f").starts_with("uprobe takes 2 arguments, this has 1"));
     assert!(error(&format!("uprobe:{own}:")).contains("should be attached to a function or an address"));
-    assert!(error(&format!("uprobe:{own}:cpp:f")).contains("\"cpp\" is not supported"));
+    assert!(error(&format!("uprobe:{own}:java:f")).contains("\"java\" is not supported"));
     // With --unsafe any place of any file will do.
     let setup = Setup { unsafe_mode: true, ..Setup::default() };
     let (_, target) = setup.one(&format!("uprobe:{text}:0"), Uses::default());

@@ -1,19 +1,28 @@
 //! `uprobe` and `uretprobe`: functions of programs and libraries.
 
-use std::collections::{BTreeMap, HashSet};
+mod functions;
+mod request;
+mod source;
+mod typed;
+
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use self::functions::{Wanted, matching, names};
+use self::request::{Request, What};
 use super::arch::Arch;
-use super::pattern::{Pattern, has_wildcard};
-use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, programs, view};
+use super::pattern::has_wildcard;
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, Uses, View, point, programs, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, ExprKind, Nesting};
 use crate::kernel::{Feature, Version};
+use crate::process::demangle;
 use crate::process::elf::{Elf, ElfError, Function};
 use crate::process::instructions::{Around, around};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::syntax::literal;
+use crate::types::dwarf::Source;
 use crate::types::{Space, Type};
 
 pub(super) struct Uprobe {
@@ -39,44 +48,31 @@ const FORCE: &str = "Use --unsafe to force attachment. WARNING: This option coul
 /// What is probed in one file.
 struct File {
     path: PathBuf,
-    /// The name after the path (`malloc`, `malloc+4`, `4660`) and the place in the file.
-    places: Vec<(String, u64)>,
+    places: Vec<Place>,
 }
 
-/// What an attach point says.
-struct Request<'a> {
-    /// `None` for the program of `-p` or `-c`.
-    target: Option<&'a AttachPart>,
-    function: &'a AttachPart,
-}
-
-impl<'a> Request<'a> {
-    fn parse(point: &'a AttachPoint, host: &Host<'_>, usage: &str) -> Result<Request<'a>, Diagnostic> {
-        match point.parts.get(1..).unwrap_or_default() {
-            [function] if host.pid.is_some() || host.command.is_some() => {
-                Ok(Request { target: None, function })
-            }
-            [target, function] => Ok(Request { target: Some(target), function }),
-            [_, language, _] => {
-                let message = format!("the language qualifier \"{}\" is not supported", language.text);
-                Err(Diagnostic::error("attach-point-language", language.span, message)
-                    .help("leave it out and write the function's mangled name, which nm shows"))
-            }
-            _ => Err(point::parts(point, 2..=2, usage).err().unwrap_or_else(|| {
-                Diagnostic::error("attach-point-arguments", point.span, format!("it is written {usage}"))
-            })),
-        }
-    }
+/// An instruction that is probed.
+struct Place {
+    /// The name after the path: `malloc`, `malloc+4`, `4660`.
+    name: String,
+    /// Where it is in the file.
+    offset: u64,
+    /// The function that it is the first instruction of: its symbol and its address.
+    entry: Option<(String, u64)>,
 }
 
 impl Uprobe {
-    /// The places that an attach point means.
-    fn places(&self, point: &AttachPoint, host: &Host<'_>) -> Result<Vec<File>, Diagnostic> {
+    /// The places that an attach point means, and whether there may be several in one file.
+    fn places(&self, point: &AttachPoint, host: &mut Host<'_>) -> Result<(Vec<File>, bool), Diagnostic> {
         let request = Request::parse(point, host, self.usage())?;
-        let function = request.function;
-        let paths = programs::named("uprobe", request.target, point, host)?;
+        let target = request.target.as_deref();
+        let paths = programs::named("uprobe", target, point, host)?;
         // Of many files some can be what they want.
-        let many = request.target.is_some_and(|t| has_wildcard(&t.text));
+        let many = target.is_some_and(|t| has_wildcard(&t.text));
+        let (function, demangled) = match &request.what {
+            What::Function { name, demangled } => (name.as_ref(), *demangled),
+            What::Source(place) => return self.lines(point, &paths, place, many, host),
+        };
         let address = literal::int(&function.text).ok().filter(|_| !function.quoted);
         if many && address.is_some() {
             let message = "an address cannot be in several files";
@@ -91,8 +87,8 @@ impl Uprobe {
         let mut files = vec![];
         for path in paths {
             let found = match address {
-                Some(address) => self.at_address(&path, address, function, host.unsafe_mode),
-                None => self.functions(&path, function, host.unsafe_mode, many),
+                Some(address) => self.at_address(&path, address, function, host),
+                None => self.functions(&path, (function, demangled), host, many),
             };
             match found {
                 Ok(places) if places.is_empty() => {}
@@ -102,31 +98,94 @@ impl Uprobe {
             }
         }
         if files.is_empty() {
-            let target = request.target.map_or("*", |t| t.text.as_str());
+            let target = target.map_or("*", |t| t.text.as_str());
             let what = format!("{target}:{}", function.text);
             return Err(point::missing(self.names[0], &what, point.span)
                 .note("no function of the files matches the pattern"));
         }
-        Ok(files)
+        let several = demangled || has_wildcard(&function.text) || many;
+        Ok((files, several))
+    }
+
+    /// Statements by where their source is.
+    fn lines(
+        &self,
+        point: &AttachPoint,
+        paths: &[PathBuf],
+        place: &Source,
+        many: bool,
+        host: &mut Host<'_>,
+    ) -> Result<(Vec<File>, bool), Diagnostic> {
+        if self.ret {
+            let message = "a return probe cannot be at a line: it fires when the function returns";
+            return Err(Diagnostic::error("attach-point-offset", point.span, message)
+                .help("use uprobe, or name the function"));
+        }
+        let mut files = vec![];
+        for path in paths {
+            let addresses = match source::addresses(path, place, point, host) {
+                Err(_) if many => continue,
+                found => found?,
+            };
+            let elf = open(path, host)
+                .map_err(|e| Diagnostic::error("unreadable-program", point.span, e.to_string()))?;
+            let mut name = format!("{}:{}", place.file, place.line);
+            if place.column > 0 {
+                name.push_str(&format!(":{}", place.column));
+            }
+            let places: Vec<Place> = addresses
+                .into_iter()
+                .filter_map(|address| {
+                    // Whoever means a function's first line means its arguments too.
+                    let function = elf.function_at(address).ok().flatten();
+                    let entry = function.filter(|f| f.address == address);
+                    let entry = entry.map(|f| (f.name.to_owned(), address));
+                    Some(Place { name: name.clone(), offset: elf.file_offset(address)?, entry })
+                })
+                .collect();
+            if !places.is_empty() {
+                files.push(File { path: path.clone(), places });
+            }
+        }
+        if files.is_empty() {
+            let message = format!("no code of {}:{} is in the program", place.file, place.line);
+            return Err(Diagnostic::error("unknown-line", point.span, message));
+        }
+        Ok((files, false))
     }
 
     /// Functions by name or pattern.
     fn functions(
         &self,
         path: &Path,
-        part: &AttachPart,
-        unsafe_mode: bool,
+        (part, demangled): (&AttachPart, bool),
+        host: &mut Host<'_>,
         many: bool,
-    ) -> Result<Vec<(String, u64)>, Diagnostic> {
-        let elf = Elf::open(path).map_err(|e| no_elf(&e, part))?;
+    ) -> Result<Vec<Place>, Diagnostic> {
+        let elf = open(path, host).map_err(|e| no_elf(&e, part))?;
         let damaged = |e: ElfError| no_elf(&e, part);
+        let unsafe_mode = host.unsafe_mode;
         if has_wildcard(&part.text) {
-            return matching(&elf, &Pattern::new(&part.text)).map_err(damaged);
+            return matching(&elf, &Wanted::new(&part.text, demangled)).map_err(damaged);
         }
         let (name, offset) = point::with_offset(part, self.ret)?;
-        let Some(function) = elf.function(name).map_err(damaged)? else {
-            return if many { Ok(vec![]) } else { Err(self.unknown_function(&elf, name, part)) };
+        let mut function = elf.function(name).map_err(damaged)?.filter(|_| !demangled);
+        if function.is_none() {
+            let wanted = Wanted::new(name, demangled);
+            let mut found = if wanted.demangled { matching(&elf, &wanted).map_err(damaged)? } else { vec![] };
+            if offset == 0 && !found.is_empty() {
+                return Ok(found);
+            }
+            if let (Some(only), true) = (found.pop(), found.is_empty())
+                && let Some((symbol, _)) = only.entry
+            {
+                function = elf.function(&symbol).map_err(damaged)?;
+            }
+        }
+        let Some(function) = function else {
+            return if many { Ok(vec![]) } else { Err(self.unknown_function(&elf, name, part, host)) };
         };
+        let name = function.name;
         if function.size == 0 && !unsafe_mode {
             let message = format!("Could not determine boundary for {name} (symbol has size 0).");
             return Err(Diagnostic::error("unknown-boundary", part.span, message).help(FORCE));
@@ -147,8 +206,9 @@ impl Uprobe {
                     format!("{name} is not in the code of {}", path.display()),
                 )
             })?;
+        let entry = (offset == 0).then(|| (name.to_owned(), function.address));
         let name = if offset > 0 { format!("{name}+{offset}") } else { name.to_owned() };
-        Ok(vec![(name, place)])
+        Ok(vec![Place { name, offset: place, entry }])
     }
 
     /// One place by its virtual address, or, `--unsafe`, by where it is in the file.
@@ -157,12 +217,15 @@ impl Uprobe {
         path: &Path,
         address: u64,
         part: &AttachPart,
-        unsafe_mode: bool,
-    ) -> Result<Vec<(String, u64)>, Diagnostic> {
-        let elf = match Elf::open(path) {
+        host: &Host<'_>,
+    ) -> Result<Vec<Place>, Diagnostic> {
+        let unsafe_mode = host.unsafe_mode;
+        let elf = match open(path, host) {
             Ok(elf) => elf,
             // Code that a JIT compiler wrote to a file.
-            Err(ElfError::NotElf { .. }) if unsafe_mode => return Ok(vec![(address.to_string(), address)]),
+            Err(ElfError::NotElf { .. }) if unsafe_mode => {
+                return Ok(vec![Place { name: address.to_string(), offset: address, entry: None }]);
+            }
             Err(e) => return Err(no_elf(&e, part)),
         };
         let function = elf.function_at(address).map_err(|e| no_elf(&e, part))?;
@@ -192,7 +255,8 @@ impl Uprobe {
             let message = format!("{address:#x} is not in the code of {}", path.display());
             Diagnostic::error("not-code", part.span, message)
         })?;
-        Ok(vec![(address.to_string(), place)])
+        let entry = function.filter(|f| f.address == address).map(|f| (f.name.to_owned(), address));
+        Ok(vec![Place { name: address.to_string(), offset: place, entry }])
     }
 
     /// An error for an offset that is not where an instruction begins.
@@ -222,7 +286,7 @@ impl Uprobe {
         }
     }
 
-    fn unknown_function(&self, elf: &Elf, name: &str, part: &AttachPart) -> Diagnostic {
+    fn unknown_function(&self, elf: &Elf, name: &str, part: &AttachPart, host: &mut Host<'_>) -> Diagnostic {
         let path = elf.path().display();
         let problem = point::missing(self.names[0], &format!("{path}:{name}"), part.span);
         let mut names = HashSet::new();
@@ -240,10 +304,17 @@ impl Uprobe {
                  or give an address with --unsafe"
             ));
         }
-        problem.note(format!("{path} has no such function; the compiler may have inlined it"))
+        match host.types.program_inlined(elf.path(), name) {
+            Some((file, line)) => problem
+                .note(format!(
+                    "the compiler put {name} ({file}:{line}) into its callers: no function is left of it"
+                ))
+                .help(format!("probe a line of it, as in uprobe:{path}@{file}:{}", line.saturating_add(1))),
+            None => problem.note(format!("{path} has no such function; the compiler may have inlined it")),
+        }
     }
 
-    fn view(&self, name_id: u32, at_entry: bool, host: &Host<'_>) -> View {
+    fn view(&self, name_id: u32, at_entry: bool, path: &Path, host: &Host<'_>) -> View {
         let mut view = View::empty(self.names[0], Context::Registers, Nesting::Preemption, name_id);
         view.space = Space::User;
         let address = if self.ret {
@@ -258,7 +329,53 @@ impl Uprobe {
             Some(view::load(Arch::HOST.ip, Type::U64))
         };
         view.func = address.map(view::user_symbol);
+        view.program = Some(path.to_owned());
         view
+    }
+
+    /// Adds what debug information says about the function, if the probe asks for it.
+    fn describe(
+        &self,
+        view: &mut View,
+        place: &Place,
+        path: &Path,
+        several: bool,
+        uses: Uses,
+        host: &mut Host<'_>,
+    ) {
+        // The results of many functions are many things, so they are numbers.
+        if !uses.typed || (self.ret && several) {
+            return;
+        }
+        match &place.entry {
+            Some((name, address)) => typed::describe(view, path, (name, *address), self.ret, host),
+            None => {
+                view.no_args = Some(view::Reason {
+                    note: "arguments are known only where a function is entered".into(),
+                    help: Some("probe the function by its name".into()),
+                });
+            }
+        }
+    }
+
+    /// Places of one file by what a program sees there.
+    fn alike(
+        &self,
+        places: Vec<Place>,
+        path: &Path,
+        uses: Uses,
+        host: &mut Host<'_>,
+    ) -> Vec<(View, Vec<Place>)> {
+        let mut found: Vec<(View, Vec<Place>)> = vec![];
+        for place in places {
+            let mut view = self.view(0, place.entry.is_some(), path, host);
+            self.describe(&mut view, &place, path, true, uses, host);
+            match found.iter_mut().find(|(other, _)| other.same(&view, uses)) {
+                Some((_, others)) => others.push(place),
+                None => found.push((view, vec![place])),
+            }
+        }
+        found
     }
 }
 
@@ -270,23 +387,9 @@ fn no_elf(error: &ElfError, part: &AttachPart) -> Diagnostic {
     }
 }
 
-/// The functions that match, each address once, sorted by name.
-fn matching(elf: &Elf, pattern: &Pattern) -> Result<Vec<(String, u64)>, ElfError> {
-    let mut found: BTreeMap<&str, u64> = BTreeMap::new();
-    elf.functions(&mut |f| {
-        // Parts of functions that the compiler moved away are jumped to, not called.
-        let whole = !f.name.contains(".part.") && !f.name.contains(".cold");
-        if whole && f.size > 0 && pattern.matches(f.name) {
-            found.entry(f.name).or_insert(f.address);
-        }
-        true
-    })?;
-    let mut seen = HashSet::new();
-    Ok(found
-        .into_iter()
-        .filter_map(|(name, address)| Some((name.to_owned(), elf.file_offset(address)?)))
-        .filter(|(_, offset)| seen.insert(*offset))
-        .collect())
+/// A program with its symbols.
+fn open(path: &Path, host: &Host<'_>) -> Result<Elf, ElfError> {
+    Elf::open_with(path, host.types.debug_files())
 }
 
 impl Provider for Uprobe {
@@ -300,41 +403,47 @@ impl Provider for Uprobe {
 
     fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
         let Ask { point, uses, host, mut names, .. } = ask;
-        let files = self.places(point, host)?;
+        let (files, several) = self.places(point, host)?;
         let mut id = |name: &str| names.id(name);
         let provider = self.names[0];
-        let pattern = point.parts.iter().skip(1).any(|part| has_wildcard(&part.text));
         // Before 6.10 these watched one thread of a process only.
-        let bulk = pattern
+        let bulk = several
             && host.kernel.has(Feature::UprobeMulti)
             && (host.pid.is_none() || host.kernel.version() >= Version { major: 6, minor: 10, patch: 0 });
         let (ret, pid) = (self.ret, host.pid);
         let mut groups = vec![];
         for File { path, places } in files {
-            let path = path.to_string_lossy().into_owned();
-            let full = |place: &str| format!("{provider}:{path}:{place}");
+            let shown = path.to_string_lossy().into_owned();
+            let full = |place: &Place| format!("{provider}:{shown}:{}", place.name);
             if bulk {
-                let name_ids: Vec<u32> = places.iter().map(|(place, _)| id(&full(place))).collect();
-                let name = match &places[..] {
-                    [(place, _)] => full(place),
-                    _ => full(point.parts.last().map_or("*", |part| part.text.as_str())),
-                };
-                let mut view = self.view(name_ids.first().copied().unwrap_or(0), true, host);
-                if uses.name && places.len() > 1 {
-                    view.name = view::name_by_cookie();
+                let last = point.parts.last().map_or("*", |part| part.text.as_str());
+                for (mut view, places) in self.alike(places, &path, uses, host) {
+                    let name_ids: Vec<u32> = places.iter().map(|place| id(&full(place))).collect();
+                    let name = match places.as_slice() {
+                        [place] => full(place),
+                        _ => format!("{provider}:{shown}:{last}"),
+                    };
+                    view.name = match name_ids.as_slice() {
+                        [_, _, ..] if uses.name => view::name_by_cookie(),
+                        ids => view::name_constant(ids.first().copied().unwrap_or(0)),
+                    };
+                    let offsets = places.into_iter().map(|place| place.offset).collect();
+                    let what = Target::UprobeMulti { path: shown.clone(), offsets, ret, pid, name_ids };
+                    let section = format!("{provider}.multi");
+                    groups.push(Group {
+                        section,
+                        attach: vec![Attach { name, span: point.span, what }],
+                        view,
+                    });
                 }
-                let offsets = places.into_iter().map(|(_, offset)| offset).collect();
-                let what = Target::UprobeMulti { path, offsets, ret, pid, name_ids };
-                let section = format!("{provider}.multi");
-                groups.push(Group { section, attach: vec![Attach { name, span: point.span, what }], view });
                 continue;
             }
-            for (place, offset) in places {
+            for place in places {
                 let name = full(&place);
                 let name_id = id(&name);
-                let at_entry = place.parse::<u64>().is_err() && !place.contains('+');
-                let view = self.view(name_id, at_entry, host);
-                let what = Target::Uprobe { path: path.clone(), offset, ret, pid, name_id };
+                let mut view = self.view(name_id, place.entry.is_some(), &path, host);
+                self.describe(&mut view, &place, &path, several, uses, host);
+                let what = Target::Uprobe { path: shown.clone(), offset: place.offset, ret, pid, name_id };
                 let attach = vec![Attach { name, span: point.span, what }];
                 groups.push(Group { section: provider.into(), attach, view });
             }
@@ -343,18 +452,32 @@ impl Provider for Uprobe {
     }
 
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
-        let Search { point, host, found, .. } = search;
+        let Search { point, verbose, host, found } = search;
         let parts = point.parts.get(1..).unwrap_or_default();
-        let (target, function) = match parts {
+        let (target, wanted, language) = match parts {
             // Nobody wants to see the functions of every program there is.
             [] | [_] if host.pid.is_none() && host.command.is_none() => {
                 let message = format!("{} needs to know in which program to look", self.names[0]);
                 return Err(Diagnostic::error("attach-point-arguments", point.span, message)
                     .help(format!("name it, as in {}:/bin/bash:*, or a process with -p", self.names[0])));
             }
-            [] => (None, Pattern::any()),
-            [function] => (None, Pattern::new(&function.text)),
-            [target, .., function] => (Some(target), Pattern::new(&function.text)),
+            [] => (None, Wanted::any(), None),
+            [function] => (None, Wanted::new(&function.text, false), None),
+            [target, ..] => match Request::parse(point, host, self.usage())?.what {
+                What::Function { name, demangled } => {
+                    let language = parts.get(1).filter(|_| demangled).map(|part| part.text.as_str());
+                    (Some(target), Wanted::new(&name.text, demangled), language)
+                }
+                What::Source(_) => {
+                    for File { path, places } in self.places(point, host)?.0 {
+                        for place in places {
+                            let name = format!("{}:{}@{}", self.names[0], path.display(), place.name);
+                            found(Listed { name, args: vec![] });
+                        }
+                    }
+                    return Ok(());
+                }
+            },
         };
         let paths = match (target, host.pid) {
             (None, pid @ Some(_)) => programs::mapped(pid, point.span)?,
@@ -362,35 +485,36 @@ impl Provider for Uprobe {
         };
         let one = paths.len() == 1;
         for path in paths {
-            let listed = Elf::open(&path).and_then(|elf| names(&elf, &function));
-            match listed {
-                Ok(names) => names.into_iter().for_each(|name| {
-                    found(Listed {
-                        name: format!("{}:{}:{name}", self.names[0], path.display()),
-                        args: vec![],
-                    });
-                }),
+            let listed = open(&path, host).and_then(|elf| names(&elf, &wanted));
+            let listed = match listed {
+                Ok(listed) => listed,
                 Err(e) if one => {
                     return Err(Diagnostic::error("unreadable-program", point.span, e.to_string()));
                 }
                 // What is mapped and not a program is not listed.
-                Err(_) => {}
+                Err(_) => continue,
+            };
+            for (name, address) in listed {
+                let args = match verbose {
+                    true => typed::declarations(&path, address, self.ret, host),
+                    false => Ok(vec![]),
+                };
+                let args = args.unwrap_or_else(|why| {
+                    if host.warnings.iter().all(|warning| warning.message != why.message) {
+                        host.warnings.push(why);
+                    }
+                    vec![]
+                });
+                let shown = match language {
+                    Some(language) => {
+                        let spelled = demangle::demangled(&name).map(|full| format!("\"{full}\""));
+                        format!("{language}:{}", spelled.unwrap_or(name))
+                    }
+                    None => name,
+                };
+                found(Listed { name: format!("{}:{}:{shown}", self.names[0], path.display()), args });
             }
         }
         Ok(())
     }
-}
-
-/// The names of the functions that match, sorted, each once.
-fn names(elf: &Elf, pattern: &Pattern) -> Result<Vec<String>, ElfError> {
-    let mut names = HashSet::new();
-    elf.functions(&mut |f| {
-        if pattern.matches(f.name) && !f.name.contains(".part.") {
-            names.insert(f.name);
-        }
-        true
-    })?;
-    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    names.sort_unstable();
-    Ok(names)
 }

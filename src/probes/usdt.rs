@@ -244,6 +244,7 @@ impl Provider for Usdt {
                 for (n, Alike { words, places }) in alike.into_iter().enumerate() {
                     let mut view = View::empty("usdt", Context::Registers, Nesting::Preemption, name_id);
                     view.space = Space::User;
+                    view.program = Some(elf.path().to_owned());
                     view.words = words;
                     view.func = Some(view::user_symbol(view::load(Arch::HOST.ip, Type::U64)));
                     let (path, pid) = (path.clone(), host.pid);

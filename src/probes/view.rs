@@ -6,6 +6,13 @@ use crate::diagnostics::Span;
 use crate::ir::{Binary, Context, Expr, ExprKind, Nesting, Place, PlaceKind};
 use crate::types::{Space, Type, layout};
 
+/// Why something is not there, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub note: String,
+    pub help: Option<String>,
+}
+
 impl View {
     /// A view of nothing: what a provider has, it adds.
     pub(super) fn empty(provider: &'static str, context: Context, nesting: Nesting, name: u32) -> View {
@@ -13,12 +20,15 @@ impl View {
             provider,
             context,
             args: None,
+            hidden: vec![],
+            no_args: None,
+            program: None,
             words: vec![],
             retval: None,
             func: None,
             ctx: None,
             object: None,
-            name: expr(ExprKind::Const(name.into()), Type::ProbeName),
+            name: name_constant(name),
             space: Space::Kernel,
             nesting,
             returns_zero: false,
@@ -29,7 +39,9 @@ impl View {
     /// Whether one program can run under both: what the body may use is the same.
     pub(super) fn same(&self, other: &View, uses: Uses) -> bool {
         let typed = !uses.typed || (self.args == other.args && self.retval == other.retval);
+        let named = !(uses.typed || uses.types) || self.program == other.program;
         typed
+            && named
             && (!uses.words || self.words == other.words)
             && self.provider == other.provider
             && self.context == other.context
@@ -45,6 +57,11 @@ impl View {
 
 pub(super) fn expr(kind: ExprKind, ty: Type) -> Expr {
     Expr { kind, ty, span: Span::default() }
+}
+
+/// `probe` where there is one name.
+pub(super) fn name_constant(id: u32) -> Expr {
+    expr(ExprKind::Const(id.into()), Type::ProbeName)
 }
 
 /// `probe` where the attach points have several names.

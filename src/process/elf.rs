@@ -1,6 +1,5 @@
 //! Functions of ELF files: their names, addresses and places in the file.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,8 @@ use memmap2::Mmap;
 use object::{
     Object, ObjectSection, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolSection, elf,
 };
+
+use super::debug_files;
 
 /// An executable or a shared library, mapped into memory.
 pub struct Elf {
@@ -54,7 +55,12 @@ pub enum ElfError {
 
 impl Elf {
     pub fn open(path: &Path) -> Result<Elf, ElfError> {
-        let map = map(path).map_err(|error| ElfError::Open { path: path.into(), error })?;
+        Elf::open_with(path, &[])
+    }
+
+    /// As [`Elf::open`]. A file of symbols is also looked for in `dirs`.
+    pub fn open_with(path: &Path, dirs: &[PathBuf]) -> Result<Elf, ElfError> {
+        let map = debug_files::map(path).map_err(|error| ElfError::Open { path: path.into(), error })?;
         let not_elf = |hint| ElfError::NotElf { path: path.into(), hint };
         match map.get(..4) {
             Some(b"\x7fELF") => {}
@@ -76,7 +82,11 @@ impl Elf {
                 code: s.permissions().executable(),
             })
             .collect();
-        let debug = separate_symbols(&file, path);
+        let debug = if debug_files::has_symbols(&file) {
+            None
+        } else {
+            debug_files::find(&file, path, dirs, debug_files::has_symbols).map(|(_, map)| map)
+        };
         drop(file);
         Ok(Elf { path: path.into(), map, debug, segments })
     }
@@ -194,22 +204,9 @@ impl Elf {
 
     /// Whether the file has no table of all its functions, only of those that others may call.
     pub fn is_stripped(&self) -> bool {
-        let has_table = |map: &Mmap| {
-            parse(map, &self.path)
-                .is_ok_and(|f| f.symbol_table().is_some_and(|t| t.symbols().next().is_some()))
-        };
+        let has_table = |map: &Mmap| parse(map, &self.path).is_ok_and(|f| debug_files::has_symbols(&f));
         !has_table(&self.map) && !self.debug.as_ref().is_some_and(has_table)
     }
-}
-
-fn map(path: &Path) -> io::Result<Mmap> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
-    }
-    // SAFETY: the map is read only. A file that shrinks meanwhile ends this process with SIGBUS, as it does every
-    // tool that maps the programs that it reads; package managers replace files instead of writing to them.
-    unsafe { Mmap::map(&file) }
 }
 
 fn parse<'a>(map: &'a Mmap, path: &Path) -> Result<object::File<'a>, ElfError> {
@@ -227,34 +224,6 @@ fn function<'a>(symbol: &object::Symbol<'a, '_>) -> Option<Function<'a>> {
     // Static tables spell versions out: `memcpy@@GLIBC_2.14`.
     let name = name.split_once('@').map_or(name, |(name, _)| name);
     Some(Function { name, address: symbol.address(), size: symbol.size() })
-}
-
-/// Opens what `.gnu_debuglink` or the build id of a stripped file names, where distributions put it.
-fn separate_symbols(file: &object::File<'_>, path: &Path) -> Option<Mmap> {
-    if file.symbol_table().is_some_and(|table| table.symbols().next().is_some()) {
-        return None;
-    }
-    let own_id = file.build_id().ok().flatten();
-    let mut places = vec![];
-    if let Some([first, rest @ ..]) = own_id {
-        let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-        places.push(PathBuf::from(format!("/usr/lib/debug/.build-id/{first:02x}/{rest}.debug")));
-    }
-    if let (Ok(Some((name, _))), Ok(path)) = (file.gnu_debuglink(), path.canonicalize())
-        && let (Ok(name), Some(dir)) = (std::str::from_utf8(name), path.parent())
-    {
-        places.push(dir.join(name));
-        places.push(dir.join(".debug").join(name));
-        places.push(Path::new("/usr/lib/debug").join(dir.strip_prefix("/").unwrap_or(dir)).join(name));
-    }
-    places.into_iter().filter(|place| place.as_path() != path).find_map(|place| {
-        let map = map(&place).ok()?;
-        let found = parse(&map, &place).ok()?;
-        // Symbols of another build would put probes into the middle of instructions.
-        let same = own_id.is_some() && found.build_id().ok().flatten() == own_id;
-        drop(found);
-        same.then_some(map)
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Facts about processes and the files they run.
 
+pub mod debug_files;
+pub mod demangle;
 pub mod elf;
 pub mod files;
 pub mod instructions;

@@ -368,7 +368,7 @@ pub enum TypeBase {
     Of(Box<Expr>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tag {
     Struct,
     Union,

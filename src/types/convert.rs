@@ -183,7 +183,7 @@ pub enum State {
     Loaded,
     /// The name is all that is known.
     Declared,
-    /// The script defines it, further down.
+    /// Something else than BTF defines it: the script, further down, a header or a program.
     Promised,
 }
 
@@ -420,6 +420,11 @@ impl Table {
     /// One without a name, which the script is about to define.
     pub fn declare_anonymous(&mut self, union: bool) -> StructId {
         self.add(NOWHERE, State::Promised, "", union, 0)
+    }
+
+    /// One of a program, whose fields are read when someone looks inside.
+    pub fn foreign(&mut self, name: &str, union: bool, size: u32) -> StructId {
+        self.add(NOWHERE, State::Promised, name, union, size)
     }
 
     /// The script will define it.

@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod c;
 pub mod constants;
 mod convert;
+pub mod dwarf;
 pub mod layout;
 pub mod names;
 mod spell;

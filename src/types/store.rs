@@ -9,6 +9,7 @@ use libbpf_sys as sys;
 use super::btf::{Btf, Entry, Kind, Proto};
 use super::c::{Reading, Scope};
 use super::convert::{Converter, Sources, Table, TypeRef};
+use super::dwarf::Programs;
 use super::names::well_known;
 use super::spell::Speller;
 use super::{Enum, EnumId, Layouts, Struct, StructId, Type, constants};
@@ -26,6 +27,7 @@ pub struct Types {
     /// The headers that it includes.
     pub(super) reading: Reading,
     enumerators: HashMap<String, Option<(Type, i64)>>,
+    pub(super) programs: Programs,
     /// The last one used, since making one takes memory for every type there is.
     speller: Option<(Rc<Btf>, Speller)>,
 }
@@ -70,6 +72,7 @@ impl Types {
             scope: Scope::default(),
             reading: Reading::default(),
             enumerators: HashMap::new(),
+            programs: Programs::default(),
             speller: None,
         }
     }
@@ -99,6 +102,9 @@ impl Types {
         {
             return Some(defined);
         }
+        if let Some(defined) = self.program_type(tag, name) {
+            return Some(defined);
+        }
         match self.sources.find(name, kinds(tag)) {
             Some(found) => Some(self.converter().convert(found)),
             None => self.header_type(tag, name),
@@ -121,7 +127,8 @@ impl Types {
 
     /// A struct with its fields, loaded if need be. `None` for one that is only declared.
     pub fn structure(&mut self, id: StructId) -> Option<&Struct> {
-        let known = self.header_fields(id)
+        let known = self.program_fields(id)
+            || self.header_fields(id)
             || (self.headers_first() && self.header_fields_of_declared(id))
             || self.converter().load(id)
             || self.header_fields_of_declared(id);
@@ -141,6 +148,9 @@ impl Types {
             && let Some(known) = self.header_constant(name)
         {
             return Some(known);
+        }
+        if let Some((ty, value)) = self.program_enumerator(name) {
+            return Some(Named::Enumerator(ty, value));
         }
         let known = constants::lookup(name);
         // A macro is in no BTF, so none is read for it.
@@ -348,6 +358,7 @@ impl Types {
     /// Names of structs or of typedefs close to this one, best first, for "did you mean".
     pub fn similar(&mut self, tag: Option<Tag>, name: &str) -> Vec<String> {
         self.sources.vmlinux();
+        let of_program = self.program_type_names(tag);
         let kinds = kinds(tag);
         let mut known: Vec<&str> = if tag.is_none() { super::names::all().collect() } else { vec![] };
         for (_, _, btf) in self.sources.objects() {
@@ -355,6 +366,7 @@ impl Types {
             known.extend(entries.filter(|e| e.kind.is(kinds)).map(|e| e.name));
         }
         known.extend(self.scope.names(tag));
+        known.extend(of_program.iter().map(String::as_str));
         suggest::closest(name, known.into_iter().filter(|n| !n.is_empty()))
     }
 

@@ -119,6 +119,7 @@ fn checked(text: &str) -> Option<(ir::Program, Config, Sources)> {
         pid: None,
         command: None,
         unsafe_mode: text.contains("// unsafe"),
+        warnings: vec![],
     };
     // No libclang: it is another's, reads files, and would be all that is tested.
     let includes = Includes { libclang: Some("/nonexistent".into()), ..Includes::default() };

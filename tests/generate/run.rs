@@ -85,6 +85,7 @@ impl Runner {
             pid: None,
             command: None,
             unsafe_mode: false,
+            warnings: vec![],
         };
         let (program, messages) = check::check(&expanded.script, &mut host, &check::Options::default());
         let program = program.ok_or_else(|| failure(Stage::Check, &messages, &sources))?;

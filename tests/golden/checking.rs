@@ -112,6 +112,7 @@ fn check(
         pid: None,
         command: None,
         unsafe_mode: text.contains("// --unsafe"),
+        warnings: vec![],
     };
     let options = Options { positional, ..Options::default() };
     let (program, more) = check::check_with(&expanded.script, &mut host, &options, resolve);
