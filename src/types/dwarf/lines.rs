@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gimli::{ColumnType, LineProgramHeader, Range};
+use gimli::{ColumnType, LineProgramHeader, Range, UnitType};
 
 use super::index::inlined;
 use super::program::{Reader, Space, UnitData, UnitId};
@@ -46,6 +46,11 @@ impl<'d> Reader<'d> {
         for offset in self.unit_offsets() {
             let id = UnitId { space: Space::Main, types: false, offset: *offset };
             let Some(unit) = self.unit(id) else { continue };
+            // These share the lines of the unit that they were taken from.
+            if matches!(unit.unit.header.type_(), UnitType::Type { .. }) {
+                self.forget(id);
+                continue;
+            }
             others.extend(unit.unit.name.map(|name| name.to_string_lossy().into_owned()));
             unit_rows(&unit, &source.file, &mut files, &mut rows);
             self.forget(id);
