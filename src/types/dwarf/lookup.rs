@@ -176,7 +176,16 @@ impl<'d> Reader<'d> {
     fn each_unit(&self, each: &mut dyn FnMut(&UnitData<'d>) -> bool) {
         for id in self.unit_ids() {
             let Some(unit) = self.full(id) else { continue };
-            let go_on = each(&unit);
+            let mut go_on = each(&unit);
+            // Types that are split off may be in units of their own there.
+            if unit.id != id {
+                let mut types: Vec<UnitId> = self.type_units(unit.id.space).values().copied().collect();
+                types.sort_unstable();
+                for id in types {
+                    go_on = go_on && self.unit(id).is_none_or(|unit| each(&unit));
+                    self.forget(id);
+                }
+            }
             self.forget(id);
             self.forget(unit.id);
             if !go_on {

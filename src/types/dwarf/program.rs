@@ -399,7 +399,7 @@ impl<'d> Reader<'d> {
     }
 
     /// The type units of some sections, by signature.
-    fn type_units(&self, space: Space) -> Rc<HashMap<u64, UnitId>> {
+    pub fn type_units(&self, space: Space) -> Rc<HashMap<u64, UnitId>> {
         if let Some(known) = self.program.signatures.borrow().get(&space) {
             return Rc::clone(known);
         }

@@ -19,7 +19,7 @@ pub enum Section {
     Missing,
     /// Where it is in the file.
     Mapped(Range<usize>),
-    /// It was compressed.
+    /// It was compressed, or is made of several.
     Unpacked(Vec<u8>),
 }
 
@@ -97,6 +97,13 @@ impl<S> DebugFile<S> {
 
 /// A section that cannot be read is as good as missing: what refers to it is not found.
 fn section(file: &object::File<'_>, name: &str, length: usize) -> Section {
+    // Compilers give each type unit of a `.dwo` file a section of the same name.
+    let same: Vec<_> = file.sections().filter(|section| section.name() == Ok(name)).collect();
+    if same.len() > 1 {
+        let parts = same.iter().filter_map(|section| section.uncompressed_data().ok());
+        return Section::Unpacked(parts.flat_map(|part| part.into_owned()).collect());
+    }
+    // By this, old names of compressed sections are known too.
     let Some(section) = file.section_by_name(name) else { return Section::Missing };
     match section.compressed_file_range() {
         Ok(range) if range.format == CompressionFormat::None => {
