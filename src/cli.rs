@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use regex_lite::Regex;
 
 use crate::config::{self, Config};
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, suggest};
 use crate::kernel::Feature;
 use crate::output::{Buffering, Form};
 use crate::runtime::{self, Purpose};
@@ -179,10 +179,10 @@ struct Arguments {
     /// Run this program; what follows are its parameters
     #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true, action = clap::ArgAction::Append)]
     program: Vec<String>,
-    /// List the probes that match a pattern or that a program uses; with -v, with their arguments
+    /// List the probes that match a pattern or that a program has; -v adds their arguments
     #[arg(short, long)]
     list: bool,
-    /// A script, or - to read it from stdin, and its parameters $1, $2, ...; after --, also --NAME=VALUE
+    /// A script, or - for stdin, and its parameters $1, $2, ...; after --, also --NAME=VALUE
     #[arg(value_name = "FILE", allow_negative_numbers = true)]
     rest: Vec<String>,
     /// What to do with the program: codegen (compile only), test or bench
@@ -194,7 +194,7 @@ struct Arguments {
     /// Measure the bench: probes
     #[arg(long)]
     bench: bool,
-    /// Run only the probes whose names match this regular expression, and BEGIN and END
+    /// Run only the probes whose names match, and BEGIN and END
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     probe_filter: Option<String>,
     /// Print what the kernel and this build support
@@ -252,7 +252,7 @@ struct Arguments {
     /// Include this C header before the program
     #[arg(long = "include", value_name = "FILE", help_heading = "Compiling")]
     includes: Vec<PathBuf>,
-    /// Take the kernel functions that can be traced from this file, as in available_filter_functions
+    /// The kernel functions that can be traced, as in available_filter_functions
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Compiling")]
     traceable_functions: Option<PathBuf>,
     /// Do without features of the kernel: kprobe_multi, kprobe_session, uprobe_multi
@@ -561,8 +561,10 @@ fn explain(error: &clap::Error) -> Diagnostic {
     let option = context(ContextKind::InvalidArg).map(bare).unwrap_or_default();
     let unknown = || {
         let message = format!("there is no option {option}");
-        match context(ContextKind::SuggestedArg).map(bare) {
-            Some(suggestion) => usage(message).help(format!("did you mean {suggestion}?")),
+        let known = Arguments::command();
+        let known = known.get_arguments().filter_map(|a| Some(format!("--{}", a.get_long()?)));
+        match suggest::did_you_mean(&option, known) {
+            Some(suggestion) => usage(message).help(suggestion),
             None => synopsis(message),
         }
     };

@@ -78,7 +78,7 @@ fn values_are_checked() {
 fn unknown_options_come_with_a_suggestion() {
     let error = read(&["--outptu", "x", "a.bt"]).unwrap_err();
     assert_eq!(error.message, "there is no option --outptu");
-    assert_eq!(error.help, ["did you mean --output?"]);
+    assert_eq!(error.help, ["did you mean `--output`?"]);
     assert_eq!(read(&["-Z"]).unwrap_err().message, "there is no option -Z");
 }
 

@@ -71,13 +71,20 @@ impl Losses {
             let (name, keys) = (&map.name, map.max_entries);
             let first = !said.get(n).copied().unwrap_or(false);
             (job.report)(&match (is_full(job, loaded, n), first) {
-                (true, true) => {
-                    full(format!("the map {name} was full at {keys} keys: {}", updates(lost)), map)
-                }
+                (true, true) => full(
+                    format!(
+                        "Map full; can't update element: {name} has all its {keys} keys, {}",
+                        updates(lost)
+                    ),
+                    map,
+                ),
                 (true, false) => Diagnostic::warning(
                     "map-full",
                     None,
-                    format!("the map {name} was full at {keys} keys: {}", updates(lost)),
+                    format!(
+                        "Map full; can't update element: {name} has all its {keys} keys, {}",
+                        updates(lost)
+                    ),
                 ),
                 (false, _) => Diagnostic::warning(
                     "map-refused",
