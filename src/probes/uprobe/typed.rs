@@ -58,8 +58,11 @@ pub(super) fn describe(
     (view.args, view.hidden) = (Some(args), hidden);
 }
 
+/// Things by the name of an argument.
+type ByName<T> = Vec<(String, T)>;
+
 /// The arguments that can be read, and those that cannot with the reason.
-fn arguments(function: Function) -> (Vec<(String, Expr)>, Vec<(String, String)>) {
+fn arguments(function: Function) -> (ByName<Expr>, ByName<String>) {
     let Function { params, result } = function;
     let passed: Vec<_> = params.iter().map(|param| param.passed.clone()).collect();
     let places = abi::arguments(Convention::HOST, passed, result.as_ref().map(|(_, passed)| passed));

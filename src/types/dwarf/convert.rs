@@ -421,6 +421,6 @@ impl<'d> Reader<'d> {
             align = align.max(own);
         }
         let size = self.size_of(id).unwrap_or(0);
-        if size % u64::from(align) == 0 { align } else { 1 }
+        if size.is_multiple_of(u64::from(align)) { align } else { 1 }
     }
 }

@@ -82,10 +82,7 @@ impl Program {
         let separate = if debug_files::has_debug_info(&file) {
             None
         } else {
-            Some(
-                debug_files::find(&file, path, dirs, debug_files::has_debug_info)
-                    .ok_or_else(|| Missing::None)?,
-            )
+            Some(debug_files::find(&file, path, dirs, debug_files::has_debug_info).ok_or(Missing::None)?)
         };
         drop(file);
         let (main_path, map) = separate.unwrap_or_else(|| (path.to_owned(), map));
