@@ -185,7 +185,9 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.scoped(|g| {
             let key = g.key(map, Some(key))?;
             let found = g.lookup(map, key)?;
-            g.ll.flag(g.ll.builder.build_is_not_null(found, "")?)
+            // Or LLVM makes one comparison of this and what it is combined with: of a pointer that may be null and a
+            // number, which the verifier does not let it calculate with.
+            g.ll.opaque(g.ll.flag(g.ll.builder.build_is_not_null(found, "")?)?)
         })
     }
 
