@@ -173,7 +173,7 @@ fn wrong_timers() {
     assert_eq!(error("interval:m:1"), format!("\"m\" is not a unit of time{usage}"));
     assert_eq!(error("interval:999"), format!("999 ns is too short: the shortest time is 1 us{usage}"));
     assert!(error("interval:s:99999999999").contains("longer than the kernel can count"));
-    assert_eq!(error("profile:hz:x"), "\"x\" is not a number");
+    assert!(error("profile:hz:x").starts_with("\"x\" is not a number\nhelp: it is written profile:hz:99"));
     assert_eq!(error("profile:hz:9x").lines().next(), Some("`x` is not a suffix of numbers"));
 }
 
@@ -362,8 +362,14 @@ fn kprobes_one_by_one_and_in_bulk() {
 fn kernel_functions_that_cannot_be_probed() {
     let wrong = error("kprobe:vfs_raed");
     assert!(wrong.starts_with("No matches for kprobe vfs_raed."), "{wrong}");
-    assert!(wrong.contains("vfs_raed is not traceable"), "{wrong}");
-    assert!(wrong.contains("did you mean `vfs_read`"), "{wrong}");
+    // Without kprobes no other function would do.
+    if std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists() {
+        assert!(wrong.contains("vfs_raed is not traceable"), "{wrong}");
+        assert!(wrong.contains("did you mean `vfs_read`"), "{wrong}");
+    } else {
+        assert!(wrong.contains("this kernel was built without kprobes"), "{wrong}");
+        assert!(!wrong.contains("did you mean"), "{wrong}");
+    }
     assert!(
         error("kprobe:nonsense:vfs_read")
             .starts_with("specified module nonsense in probe kprobe:nonsense:vfs_read is not loaded.")
