@@ -118,11 +118,17 @@ pub(super) fn without_kprobes(kernel: &Kernel) -> &'static str {
 
 /// The error for a function that cannot be probed, with why and what can be instead.
 pub(super) fn missing(provider: &str, request: &Request<'_>, host: &Host<'_>, span: Span) -> Diagnostic {
-    let kernel = host.kernel;
-    let problem = point::missing(provider, &request.name(), span);
-    if matches!(provider, "kprobe" | "kretprobe") && !kernel.has_kprobes() {
-        return problem.note(NO_KPROBES).help(without_kprobes(kernel));
+    let mut problem = why_missing(provider, request, host.kernel, span);
+    if matches!(provider, "kprobe" | "kretprobe") && !host.kernel.has_kprobes() {
+        // No other function would do.
+        problem.help.clear();
+        return problem.note(NO_KPROBES).help(without_kprobes(host.kernel));
     }
+    problem
+}
+
+fn why_missing(provider: &str, request: &Request<'_>, kernel: &Kernel, span: Span) -> Diagnostic {
+    let problem = point::missing(provider, &request.name(), span);
     if let Some(module) = request.module.filter(|m| !has_wildcard(&m.text) && m.text != VMLINUX) {
         let loaded = modules();
         if !loaded.contains(&module.text) {
