@@ -117,8 +117,25 @@ fn main() -> ExitCode {
     for (name, example) in bpftrace::builtins::examples::EXAMPLES {
         trials.push(Trial::test(format!("stdlib/{name}"), move || checking::example(name, example)));
     }
+    for (line, example) in documented(include_str!("../docs/language.md")) {
+        let name = format!("docs/language.md:{line}");
+        trials.push(Trial::test(name.clone(), move || checking::example(&name, &example)));
+    }
     trials.push(Trial::test("every code is shown", || codes::complete(render_all)));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The scripts in a document, each with the number of its first line.
+fn documented(document: &str) -> Vec<(usize, String)> {
+    let mut scripts = vec![];
+    let mut lines = document.lines().zip(1..);
+    while let Some((line, number)) = lines.next() {
+        if line == "```bpftrace" {
+            let script = lines.by_ref().map(|(line, _)| line).take_while(|line| *line != "```");
+            scripts.push((number + 1, script.collect::<Vec<_>>().join("\n")));
+        }
+    }
+    scripts
 }
 
 /// Renders every case; whether it is as it should be, its own test tells.

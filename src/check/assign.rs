@@ -2,6 +2,7 @@
 
 use super::env::{Mismatch, VariableKey};
 use super::operators::{arithmetic_type, negate};
+use super::place::in_size_of_array;
 use super::shape::{Shape, Value, readable};
 use super::{Checked, Checker, Stop, build};
 use crate::builtins;
@@ -169,6 +170,18 @@ impl Checker<'_, '_> {
             let (map, key) = self.map_access(name, key, place)?;
             let stmt = aggregation.and_then(|a| self.aggregate(map, key, a, span));
             return self.set_map(map, stmt, out);
+        }
+        if let ExprKind::Block(block) = &value.kind
+            && let Some(last) = block.value.as_deref().filter(|last| gathers(last))
+        {
+            let body = self.scoped(|this| {
+                let mut body = vec![];
+                this.statements(&block.statements, &mut body);
+                this.assign_map(name, key, last, (place, span), &mut body)?;
+                Ok(body)
+            })?;
+            out.push(build::stmt(StmtKind::Block(body), span));
+            return Ok(());
         }
         let whole = matches!(value.kind, ExprKind::Map { .. });
         let value = self.expr(value);
@@ -514,12 +527,17 @@ impl Checker<'_, '_> {
         value: Option<Checked<Value>>,
         span: Span,
     ) -> Checked<Option<ir::Stmt>> {
-        match ty.transpose()? {
+        let ty = ty.transpose()?;
+        match &ty {
             // `let $s: string` is as long as what is assigned.
             None | Some(Type::Str(0) | Type::Buf(0)) => {}
-            Some(ty) => self.env.fix_variable(variable.1, ty, span),
+            Some(ty) => self.env.fix_variable(variable.1, ty.clone(), span),
         }
         let Some(value) = value.transpose()? else { return Ok(None) };
+        let value = match ty {
+            Some(Type::Str(declared)) => in_size_of_array(value, declared),
+            _ => value,
+        };
         let at = value.expr.span;
         self.set_variable(name, variable, value, span.to(at)).map(Some)
     }
@@ -536,6 +554,15 @@ impl Checker<'_, '_> {
             );
         }
         Ok(named)
+    }
+}
+
+/// Whether an expression is an aggregation, maybe as a block's value: `{ let $n = 1; avg($n) }`.
+fn gathers(e: &ast::Expr) -> bool {
+    match &e.kind {
+        ExprKind::Call { name, .. } => builtins::find(name).is_some_and(|builtin| builtin.gathers()),
+        ExprKind::Block(block) => block.value.as_deref().is_some_and(gathers),
+        _ => false,
     }
 }
 

@@ -440,6 +440,22 @@ pub fn characters(value: Value) -> Value {
     Value { expr, ..value }
 }
 
+/// A string that was an array of so many characters as a string of the array's own size: `let $c: string[16] =
+/// curtask.comm`. The last character of a full one makes room for the NUL.
+pub fn in_size_of_array(value: Value, declared: u32) -> Value {
+    let expr = match value.expr {
+        ir::Expr { kind: ExprKind::Load(mut place), ty: Type::Str(size), span }
+            if size == declared.saturating_add(1)
+                && matches!(&place.ty, Type::Array { len, .. } if *len == declared) =>
+        {
+            place.ty = Type::Str(declared);
+            ir::Expr { ty: place.ty.clone(), kind: ExprKind::Load(place), span }
+        }
+        other => other,
+    };
+    Value { expr, ..value }
+}
+
 /// A bitfield out of the integer that holds it.
 fn bitfield(whole: ir::Expr, bits: Bits, int: Int, ty: Type) -> ir::Expr {
     let span = whole.span;
