@@ -2,6 +2,11 @@
 //!
 //! A new one is added here, and shown by a golden test or, if it takes a machine to see it, by a program test:
 //! `tests/golden/codes.rs` fails for what is missing.
+//!
+//! Messages are in our own words, but some keep on purpose those that the reference begins with, since editors, wrappers and
+//! test suites look for them: `Divide or modulo by 0 detected…` and `Array access out of bounds…` (whole), `Could not determine
+//! boundary for…`, `Use --unsafe to force attachment`, `Possible attachment attempt in the middle of an instruction`,
+//! `It appears that … is a filename`, `Unhygienic access to map`. What follows them, and all notes and hints, is ours.
 
 /// Every [`super::Diagnostic::code`], sorted.
 pub const CODES: &[&str] = &[
@@ -149,6 +154,7 @@ pub const CODES: &[&str] = &[
     "stack-mode",
     "syntax",
     "too-deep",
+    "too-large",
     "too-many-errors",
     "too-many-probes",
     "tuple-index",

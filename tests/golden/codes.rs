@@ -36,7 +36,7 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("map", "it takes a map that cannot be read"),
     ("map-full", "loss::a full map says so"),
     ("map-refused", "it takes a map that cannot be written"),
-    ("missed-runs", "tutorial::lesson 8: counting process-level events"),
+    ("missed-runs", "first_steps::what the scheduler does, by event"),
     ("missing-capability", "errors::without privileges the missing capability is named"),
     ("no-attach-points", "the parser makes no such tree"),
     ("no-btf", "it takes a kernel without BTF"),
@@ -111,6 +111,9 @@ pub fn complete(goldens: impl FnOnce()) -> Result<(), Failed> {
     }
     goldens();
     let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for code in seen.iter().filter(|code| !CODES.contains(code)) {
+        faults.push(format!("{code} is shown by a golden, but is not in src/diagnostics/codes.rs"));
+    }
     for code in CODES.iter().filter(|code| !seen.contains(**code)) {
         let Some((_, shown)) = BY_PROGRAMS.iter().find(|(own, _)| own == code) else {
             faults.push(format!("no golden shows {code}"));
