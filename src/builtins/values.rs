@@ -167,7 +167,7 @@ fn probe(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn probetype(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let provider = match call.check.provider() {
-        "BEGIN" | "END" | "begin" | "end" => "special",
+        "begin" | "end" => "special",
         other => other,
     };
     Ok(Value { literal: true, ..Value::new(build::text(provider.as_bytes(), call.span)) })

@@ -128,7 +128,8 @@ impl<'a, 'h> Checker<'a, 'h> {
                 None => Err(Stop::Reported),
             })
             .collect();
-        if checked.contains_error() {
+        // An error matters more than a type that is not known yet.
+        if checked.iter().any(|arg| matches!(arg, Err(Stop::Reported))) {
             return Err(Stop::Reported);
         }
         let args = checked.into_iter().map(|arg| arg.map(Some)).collect::<Checked<_>>()?;
@@ -296,17 +297,6 @@ impl<'a, 'h> Checker<'a, 'h> {
             error = error.help(format!("Use str(${n}) to treat ${n} as a string"));
         }
         self.fail(error)
-    }
-}
-
-/// Whether one of several is an error, which matters more than a type that is not known yet.
-trait ContainsError {
-    fn contains_error(&self) -> bool;
-}
-
-impl<T> ContainsError for Vec<Checked<T>> {
-    fn contains_error(&self) -> bool {
-        self.iter().any(|c| matches!(c, Err(Stop::Reported)))
     }
 }
 

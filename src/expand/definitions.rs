@@ -363,8 +363,13 @@ fn define(definition: &Definition) -> Option<(&str, bool, &str)> {
     (!name.is_empty()).then(|| (name, rest.starts_with('('), rest))
 }
 
+fn in_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The word that a text begins with; empty if it begins with something else.
 fn word(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text.find(|c| !in_word(c)).unwrap_or(text.len());
     &text[..end]
 }
 
@@ -379,16 +384,18 @@ fn parenthesized(text: &str) -> String {
     let text = text.replace("\\\n", " ");
     let mut out = String::new();
     let mut rest = text.as_str();
-    while let Some(at) = rest.find("defined") {
-        let after = rest[at + "defined".len()..].trim_start();
-        let name = word(after);
-        out.push_str(&rest[..at]);
-        if name.is_empty() {
-            out.push_str("defined");
-            rest = after;
-        } else {
-            out.push_str(&format!("defined({name})"));
-            rest = &after[name.len()..];
+    while let Some(at) = rest.find(in_word) {
+        let found = word(&rest[at..]);
+        out.push_str(&rest[..at + found.len()]);
+        rest = &rest[at + found.len()..];
+        if found != "defined" {
+            continue;
+        }
+        rest = rest.trim_start();
+        let name = word(rest);
+        if !name.is_empty() {
+            out.push_str(&format!("({name})"));
+            rest = &rest[name.len()..];
         }
     }
     out + rest

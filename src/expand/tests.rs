@@ -235,6 +235,10 @@ fn conditions_choose_definitions() {
     assert!(dump.ends_with("(probe\n  (attach \"BEGIN\")\n  (call print 2))\n"), "{dump}");
     // What counts stays for the C definitions.
     assert!(!dump.contains("struct s") && !dump.contains("ifndef") && dump.contains("#define X 2"), "{dump}");
+    // `defined` is a word of its own, with parentheses or without.
+    let text = "#define defined_x 3\n#define undefined 4\n#if defined_x == 3 && undefined == 4 && defined undefined && defined (defined_x)\n\
+                #define Z 5\n#endif\nBEGIN { print(Z); }";
+    assert!(expanded(text, &[]).unwrap().ends_with("(call print 5))\n"), "{text}");
     let dump = expanded("#include <linux/path.h>\nstruct path;\nBEGIN { }", &[]).unwrap();
     assert!(dump.starts_with("(definition Include"), "{dump}");
     for (text, message) in [

@@ -199,7 +199,7 @@ fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64, cpu
         }
         (None, _) => SMALL_RING,
     };
-    // The kernel's own limit is far above what `u32` holds only in theory.
+    // A GiB at most: the next power of two still fits.
     u32::try_from(bytes.clamp(page, 1 << 30).next_power_of_two()).unwrap_or(1 << 30)
 }
 

@@ -22,7 +22,7 @@ fn group(point: &AttachPoint, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
     let char_pointer = |space| Type::ptr(Type::Int(Int::I8), space);
     let number = add_name(&point.text);
     let mut view = View {
-        provider: "BEGIN",
+        provider: "begin",
         context: Context::None,
         args: None,
         hidden: vec![],
