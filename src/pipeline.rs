@@ -230,7 +230,7 @@ impl Session {
                 None,
                 format!(
                     "It appears that '{pattern}' is a filename but the file does not exist. \
-                     Treating '{pattern}' as a search pattern."
+                     Probes of that name are listed instead"
                 ),
             ));
         }

@@ -241,9 +241,9 @@ fn assert_str(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         Type::Str(_) => return Ok(call.done(vec![])),
         Type::Array { elem, .. } if character(elem) => return Ok(call.done(vec![])),
         Type::Ptr { to, .. } if character(to) => return Ok(call.done(vec![])),
-        Type::Array { .. } => "string-like arrays must contain a char-like type",
-        Type::Ptr { .. } => "string-like pointers must point to a char-like type",
-        _ => "string-like values must be either strings, arrays or pointers",
+        Type::Array { .. } => "an array is text only if its elements are characters",
+        Type::Ptr { .. } => "a pointer is text only if it points to characters",
+        _ => "text is a string, an array of characters or a pointer to them",
     };
     if call.check.is_unreached() {
         return Ok(call.done(vec![]));

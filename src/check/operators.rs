@@ -60,6 +60,7 @@ impl Checker<'_, '_> {
     fn guarded_division(&mut self, op: BinaryOp, left: ir::Expr, right: ir::Expr, span: Span) -> Value {
         let ty = left.ty.clone();
         let ((set_left, left), (set_right, right)) = (self.keep(left), self.keep(right));
+        // Kept as the reference says it: see `diagnostics::codes`.
         let message = "Divide or modulo by 0 detected. This can lead to unexpected results. \
                        1 is being used as the result."
             .to_owned();

@@ -293,13 +293,11 @@ impl Checker<'_, '_> {
         let index = match self.number(index) {
             Ok(index) if constant.is_none_or(|n| n >= 0) => index,
             Ok(index) | Err(index) => {
-                let found = self.spell(index.ty());
+                let found = constant.map_or_else(|| self.spell(index.ty()).to_string(), |n| n.to_string());
                 return self.error(
                     "array-index",
                     index_span,
-                    format!(
-                        "The array index operator [] only accepts non-negative integer indices. Got: {found}"
-                    ),
+                    format!("elements are counted by integers from 0 on, not by {found}"),
                 );
             }
         };
@@ -310,7 +308,7 @@ impl Checker<'_, '_> {
                         Diagnostic::error(
                             "void-pointer",
                             span,
-                            "The array index operator [] cannot be used on a pointer to an unsized type (void *)",
+                            "void * has no elements: how large they are is not known",
                         )
                         .help("say what it points to with a cast: ((uint64 *)…)[0]"),
                     );
@@ -326,9 +324,7 @@ impl Checker<'_, '_> {
                 self.error(
                     "not-an-array",
                     span,
-                    format!(
-                        "The array index operator [] can only be used on arrays, pointers, and tuples, found {found}."
-                    ),
+                    format!("{found} has no elements: arrays, strings, pointers and tuples have"),
                 )
             }
         }
@@ -338,6 +334,7 @@ impl Checker<'_, '_> {
     fn guarded_index(&mut self, index: ir::Expr, len: u32, span: Span) -> ir::Expr {
         let place = index.span;
         let (set, index) = self.keep(index);
+        // Kept as the reference says it: see `diagnostics::codes`.
         let message = "Array access out of bounds. This can lead to unexpected results.".to_owned();
         let warning = self.emit(EventKind::Warning { message }, vec![], span);
         let end = build::constant(len.into(), Type::U64, place);

@@ -241,15 +241,10 @@ impl Importer<'_> {
         } else {
             return Ok(());
         };
-        let message = format!(
-            "refusing to import from a directory with global write permissions: \"{}\"",
-            place.display()
-        );
+        let message = format!("not imported, since everybody may write to {}", place.display());
         Err(self
             .error(import, message)
-            .note(
-                "anybody on this machine could put something there, which would run as the user of bpftrace",
-            )
+            .note("what somebody else puts there would run as the user of bpftrace")
             .help(format!("chmod o-w {}", place.display()))
             .into())
     }

@@ -265,9 +265,7 @@ impl<'m> Expander<'m, '_> {
                 Diagnostic::error(
                     "unhygienic-map",
                     span,
-                    format!(
-                        "Unhygienic access to map: @{name}. Maps must be passed into the macro as arguments."
-                    ),
+                    format!("Unhygienic access to map: @{name}. It is no parameter of the macro"),
                 )
                 .label(current.name_span, format!("add it to the parameters here: @{name}")),
             );

@@ -77,8 +77,8 @@ impl Options<'_> {
                 return None;
             }
         };
-        let name_text = self.text(name, "First argument to 'getopt' must be a string literal.")?;
-        let wanted = "Function 'getopt' requires the third parameter to be a string literal.";
+        let name_text = self.text(name, "getopt() expects a string literal as the name of the option")?;
+        let wanted = "getopt() expects a string literal as the description of the option";
         let description = match description {
             Some(e) => self.text(e, wanted)?,
             None => String::new(),
@@ -90,7 +90,7 @@ impl Options<'_> {
                     Diagnostic::error(
                         "literal-wanted",
                         place,
-                        "Second argument to 'getopt' must be a string literal, integer literal, or a boolean literal.",
+                        "getopt() expects an integer, a string or a boolean, written out, as the default of the option",
                     )
                     .note("it is the value that the option has when it is not given, and says of which type it is"),
                 );
@@ -100,7 +100,7 @@ impl Options<'_> {
         if let Some(first) = self.known.iter_mut().find(|k| k.name == name_text) {
             if first.default != default {
                 let message = format!(
-                    "Command line option '{name_text}' needs to have the same default value in all places it is used. Previous default value: {}",
+                    "the option --{name_text} has the default {default} here, and {} before",
                     first.default
                 );
                 self.diagnostics.push(
@@ -112,9 +112,7 @@ impl Options<'_> {
             if first.description.is_empty() {
                 first.description = description;
             } else if !description.is_empty() && first.description != description {
-                let message = format!(
-                    "Command line option '{name_text}' must have the same description in all places it's used."
-                );
+                let message = format!("the option --{name_text} was described in other words before");
                 self.diagnostics.push(
                     Diagnostic::error("option-description", span, message)
                         .label(first.span, "it was described here")

@@ -66,9 +66,8 @@ impl Fentry {
                 [] => {}
                 [module] => return Ok(vec![(module.clone(), name.to_owned())]),
                 [first, ..] => {
-                    let message = format!(
-                        "ambiguous attach point, please specify module containing the function '{name}'"
-                    );
+                    let message =
+                        format!("several modules have a function {name}, and it is not said which is meant");
                     return Err(Diagnostic::error("ambiguous-function", span, message)
                         .note(format!("it is in {}", modules.join(", ")))
                         .help(format!("write {provider}:{first}:{name}")));

@@ -78,8 +78,8 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
             (text("the kernel has none of the functions, or cannot tell which ones are meant"), None)
         }
         (Target::Kprobe { .. }, libc::EILSEQ) => (
-            text("Possible attachment attempt in the middle of an instruction, try a different offset."),
-            None,
+            text("Possible attachment attempt in the middle of an instruction"),
+            Some(text("the offset has to be that of an instruction's first byte")),
         ),
         (Target::Kprobe { function, offset, .. }, libc::EINVAL) => (
             format!("the kernel does not allow a probe in {function} at {offset}"),

@@ -42,8 +42,8 @@ impl Uprobe {
     }
 }
 
-const FORCE: &str = "Use --unsafe to force attachment. WARNING: This option could lead to data corruption in the target \
-                     process.";
+const FORCE: &str = "Use --unsafe to force attachment. Where no instruction begins there, the probed process may crash or \
+                     compute nonsense";
 
 /// What is probed in one file.
 struct File {

@@ -22,13 +22,10 @@ fn mode(part: &AttachPart) -> Result<u32, Diagnostic> {
     let mut all = 0;
     for letter in part.text.chars() {
         let Some((_, bit)) = MODES.into_iter().find(|(own, _)| *own == letter) else {
-            return Err(problem(format!(
-                "watchpoint mode must be combination of (r,w,x), not \"{}\"",
-                part.text
-            )));
+            return Err(problem(format!("\"{letter}\" is no mode of a watchpoint: r, w and x are")));
         };
         if all & bit != 0 {
-            return Err(problem(format!("watchpoint modes may not be duplicated: \"{}\"", part.text)));
+            return Err(problem(format!("\"{}\" names a mode twice", part.text)));
         }
         all |= bit;
     }
@@ -121,8 +118,8 @@ mod tests {
         assert_eq!(mode("x"), Ok(4));
         for (text, message) in [
             ("", "needs a mode"),
-            ("q", "combination of (r,w,x)"),
-            ("ww", "duplicated"),
+            ("q", "is no mode of a watchpoint"),
+            ("ww", "names a mode twice"),
             ("wx", "looks for execution and for access"),
             ("rwx", "looks for execution and for access"),
         ] {
