@@ -195,10 +195,15 @@ impl State {
     }
 
     fn push(&mut self, size: u64, align: u64) -> u64 {
-        let at = self.stack.next_multiple_of(align.clamp(8, 16));
-        self.stack = at.saturating_add(size.next_multiple_of(8));
+        let at = rounded(self.stack, align.clamp(8, 16));
+        self.stack = at.saturating_add(rounded(size, 8));
         at
     }
+}
+
+/// Up to a multiple. Sizes are the file's word for it, and may be anything.
+fn rounded(bytes: u64, to: u64) -> u64 {
+    bytes.checked_next_multiple_of(to).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -279,6 +284,14 @@ mod tests {
         assert_eq!(arguments(Convention::Arm64, [int()], Some(&large)), [Register(0)]);
         let small = structure(&[Class::Integer; 2]);
         assert_eq!(arguments(Convention::X86_64, [int()], Some(&small)), [Register(0)]);
+    }
+
+    #[test]
+    fn sizes_that_no_value_has() {
+        let huge = Passed { size: u64::MAX - 1, ..structure(&[Class::Integer; 3]) };
+        let params = || [huge.clone(), Passed { align: 16, ..huge.clone() }, huge.clone()];
+        assert_eq!(arguments(Convention::X86_64, params(), None), [0, u64::MAX, u64::MAX].map(Stack));
+        assert_eq!(arguments(Convention::Arm64, params(), None), [0, 1, 2].map(AtRegister));
     }
 
     #[test]

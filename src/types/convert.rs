@@ -486,7 +486,10 @@ pub fn bitfield(name: String, ty: Type, int: Int, at: u32, width: u32) -> Field 
 /// its size, and the bits in it.
 fn holder(at: u32, width: u32, size: u8) -> (u32, u8, Bits) {
     let own = u32::from(size);
-    let holds = |offset: u32, size: u32| at + width <= (offset + size) * 8;
+    // A program's debug information may say anything.
+    let holds = |offset: u32, size: u32| {
+        u64::from(at) + u64::from(width) <= (u64::from(offset) + u64::from(size)) * 8
+    };
     let aligned = at / 8 / own * own;
     // A packed struct may begin it anywhere, and then a larger integer may have to hold it.
     let (offset, size) = if holds(aligned, own) {
@@ -496,8 +499,12 @@ fn holder(at: u32, width: u32, size: u8) -> (u32, u8, Bits) {
     };
     let below = at - offset * 8;
     // BTF counts bits from the most significant one where the machine does.
-    let shift = if cfg!(target_endian = "little") { below } else { (size * 8).saturating_sub(below + width) };
-    (offset, size as u8, Bits { shift: shift as u8, width: width.min(64) as u8 })
+    let shift = if cfg!(target_endian = "little") {
+        below
+    } else {
+        (size * 8).saturating_sub(below.saturating_add(width))
+    };
+    (offset, size as u8, Bits { shift: shift as u8, width: width.min(size * 8 - shift) as u8 })
 }
 
 fn integer(int: Integer) -> Type {

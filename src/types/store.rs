@@ -372,14 +372,18 @@ impl Types {
 
     /// Loads everything that a value of this type holds, so that [`Types::layouts`] can size and print it.
     pub fn close(&mut self, ty: &Type) {
+        self.close_all(ty, &mut HashSet::new());
+    }
+
+    fn close_all(&mut self, ty: &Type, seen: &mut HashSet<StructId>) {
         match ty {
-            Type::Array { elem, .. } => self.close(elem),
-            Type::Tuple(types) => types.iter().for_each(|ty| self.close(ty)),
-            Type::Record(fields) => fields.iter().for_each(|(_, ty)| self.close(ty)),
-            Type::Struct(id) => {
-                // What is loaded is not always closed, but C lets no struct hold itself, so this ends.
+            Type::Array { elem, .. } => self.close_all(elem, seen),
+            Type::Tuple(types) => types.iter().for_each(|ty| self.close_all(ty, seen)),
+            Type::Record(fields) => fields.iter().for_each(|(_, ty)| self.close_all(ty, seen)),
+            // What is loaded is not always closed.
+            Type::Struct(id) if seen.insert(*id) => {
                 let fields = self.structure(*id).map(|s| s.fields.clone()).unwrap_or_default();
-                fields.iter().for_each(|field| self.close(&field.ty));
+                fields.iter().for_each(|field| self.close_all(&field.ty, seen));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 //! characters are strings, members of anonymous members are members. Pointers point to user memory; C++'s references
 //! act as pointers, and members of base classes are there as members of the derived one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gimli::{
     AttributeValue, DW_AT_alignment, DW_AT_artificial, DW_AT_bit_offset, DW_AT_bit_size, DW_AT_byte_size,
@@ -15,14 +15,12 @@ use gimli::{
     DwAt, DwTag, Operation, UnitOffset,
 };
 
+use super::descent::{Descent, Limit, MAX_DEPTH};
 use super::lookup::{constant, enumerators};
 use super::program::{Entry, EntryId, Reader, UnitData};
 use crate::syntax::ast::Tag;
 use crate::types::convert::{Table, bitfield};
 use crate::types::{Enum, EnumId, Field, Int, Space, Struct, StructId, Type};
-
-/// How deep typedefs, pointers and the like are followed.
-pub const MAX_DEPTH: u32 = 64;
 
 /// The structs and enums of programs that have been met.
 #[derive(Default)]
@@ -138,8 +136,10 @@ impl<'d> Converter<'_, 'd> {
             return Type::Enum { id: *known, int };
         }
         let values = enumerators(unit, entry.offset().0);
-        let base = self.reader.type_of(unit, entry).map(|of| self.convert(of));
-        let base = base.and_then(|ty| ty.as_int());
+        // No other type: a damaged enum may have itself here.
+        let base = self.reader.type_of(unit, entry).and_then(|of| self.reader.bare(of));
+        let base = base.filter(|(_, _, of)| of.tag() == DW_TAG_base_type);
+        let base = base.and_then(|(_, unit, of)| self::base(&unit, &of).as_int());
         let size = entry.attr(DW_AT_byte_size).and_then(|a| a.udata_value()).map(int_size);
         let signed = base.map_or(values.iter().any(|(_, value)| *value < 0), |int| int.signed);
         let int = Int { size: size.or(base.map(|int| int.size)).unwrap_or(4), signed };
@@ -170,17 +170,38 @@ impl<'d> Converter<'_, 'd> {
             (origin, unit, entry)
         };
         let size = entry.attr(DW_AT_byte_size).and_then(|a| a.udata_value());
-        let fields = self.fields(&unit, origin.offset, 0, 0);
-        let align = self.reader.align_of(origin, 0);
+        let mut fields = self.fields(&unit, origin.offset, 0, Limit::new().top());
+        // As in C, no struct has itself inside: whoever walks down fields relies on it.
+        fields.retain(|field| !self.holds(&field.ty, id));
+        let align = self.reader.align_of(origin);
         self.known.unread.remove(&id);
         self.table.define(id, Struct { size: limited(size.unwrap_or(0)), align, fields, ..met });
         true
     }
 
+    /// Whether a value of a type has one of that struct inside, as far as structs have been read.
+    fn holds(&self, ty: &Type, id: StructId) -> bool {
+        let (mut left, mut seen) = (vec![ty], HashSet::new());
+        while let Some(ty) = left.pop() {
+            match ty {
+                Type::Array { elem, .. } => left.push(elem),
+                Type::Struct(of) if *of == id => return true,
+                Type::Struct(of) if seen.insert(*of) => {
+                    let fields = self.table.layouts.structs.get(of).into_iter().flat_map(|s| &s.fields);
+                    left.extend(fields.map(|field| &field.ty));
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// The named members in order, then those of anonymous members and of base classes. `base` is in bits.
-    fn fields(&mut self, unit: &UnitData<'d>, offset: usize, base: u64, depth: u32) -> Vec<Field> {
+    fn fields(&mut self, unit: &UnitData<'d>, offset: usize, base: u64, at: Descent<'_>) -> Vec<Field> {
         let (mut named, mut flattened) = (vec![], vec![]);
-        for member in children(unit, offset) {
+        let members = children(unit, offset);
+        at.spend(members.len());
+        for member in members {
             let inherited = member.tag() == DW_TAG_inheritance;
             // Static members are elsewhere; a declaration of C++ before DWARF 5.
             let elsewhere = member.has_attr(DW_AT_external) || member.has_attr(DW_AT_declaration);
@@ -190,22 +211,21 @@ impl<'d> Converter<'_, 'd> {
             }
             let Some(ty) = self.reader.type_of(unit, &member) else { continue };
             let Some(place) = self.place(unit, &member, ty) else { continue };
-            let at = base.saturating_add(place.at);
+            let bit = base.saturating_add(place.at);
             match unit.name(&member).filter(|_| !inherited) {
                 Some(name) => {
                     let ty = self.convert(ty);
                     named.push(match ty.as_int().filter(|_| place.width > 0) {
-                        Some(int) => bitfield(name, ty, int, limited(at), limited(place.width)),
-                        None => Field { name, ty, offset: limited(at / 8), bits: None },
+                        Some(int) => bitfield(name, ty, int, limited(bit), limited(place.width)),
+                        None => Field { name, ty, offset: limited(bit / 8), bits: None },
                     });
                 }
-                None if depth < MAX_DEPTH => {
+                None => {
                     let Some((of, unit, entry)) = self.reader.bare(ty) else { continue };
-                    if is_composite(entry.tag()) {
-                        flattened.extend(self.fields(&unit, of.offset, at, depth + 1));
+                    if let Some(at) = at.down().filter(|_| is_composite(entry.tag())) {
+                        flattened.extend(self.fields(&unit, of.offset, bit, at));
                     }
                 }
-                None => {}
             }
         }
         named.extend(flattened);
@@ -271,10 +291,16 @@ pub fn children<'d>(unit: &UnitData<'d>, offset: usize) -> Vec<Entry<'d>> {
     found
 }
 
+/// How many elements an array of these dimensions has.
+pub fn count(dimensions: &[u32]) -> u64 {
+    dimensions.iter().fold(1, |count: u64, length| count.saturating_mul(u64::from(*length)))
+}
+
 /// The lengths of an array's dimensions, the outermost first; 0 for one that is open.
 pub fn dimensions(unit: &UnitData<'_>, offset: usize) -> Vec<u32> {
     let ranges = children(unit, offset).into_iter().filter(|entry| entry.tag() == DW_TAG_subrange_type);
     let lengths: Vec<u32> = ranges
+        .take(MAX_DEPTH as usize)
         .map(|range| {
             let number = |name: DwAt| range.attr(name).and_then(|a| constant(&a.raw_value()));
             let from_bounds = || {
@@ -372,12 +398,18 @@ impl<'d> Reader<'d> {
 
     /// In bytes.
     pub fn size_of(&self, id: EntryId) -> Option<u64> {
+        self.size_within(id, Limit::new().top())
+    }
+
+    /// See [`Reader::size_of`].
+    pub fn size_within(&self, id: EntryId, at: Descent<'_>) -> Option<u64> {
+        let at = at.down()?;
         let (_, unit, entry) = self.bare(id)?;
         let written = entry.attr(DW_AT_byte_size).and_then(|a| a.udata_value());
         written.or_else(|| match entry.tag() {
             DW_TAG_array_type => {
-                let count: u64 = dimensions(&unit, entry.offset().0).into_iter().map(u64::from).product();
-                self.size_of(self.type_of(&unit, &entry)?)?.checked_mul(count)
+                let count = count(&dimensions(&unit, entry.offset().0));
+                self.size_within(self.type_of(&unit, &entry)?, at)?.checked_mul(count)
             }
             DW_TAG_ptr_to_member_type => {
                 let function = self.type_of(&unit, &entry).and_then(|of| self.bare(of));
@@ -390,37 +422,46 @@ impl<'d> Reader<'d> {
     }
 
     /// In bytes; 1 for packed structs.
-    pub fn align_of(&self, id: EntryId, depth: u32) -> u32 {
-        let Some((id, unit, entry)) = self.bare(id).filter(|_| depth < MAX_DEPTH) else { return 1 };
+    pub fn align_of(&self, id: EntryId) -> u32 {
+        self.align_within(id, Limit::new().top())
+    }
+
+    fn align_within(&self, id: EntryId, at: Descent<'_>) -> u32 {
+        let Some(at) = at.down() else { return 1 };
+        let Some((id, unit, entry)) = self.bare(id) else { return 1 };
         if let Some(align) = entry.attr(DW_AT_alignment).and_then(|a| a.udata_value()) {
             return limited(align.max(1));
         }
         if !is_composite(entry.tag()) {
             return match entry.tag() {
                 DW_TAG_array_type => {
-                    self.type_of(&unit, &entry).map_or(1, |elem| self.align_of(elem, depth + 1))
+                    self.type_of(&unit, &entry).map_or(1, |elem| self.align_within(elem, at))
                 }
-                _ => match self.size_of(id) {
+                _ => match self.size_within(id, at) {
                     Some(size @ (1 | 2 | 4 | 8 | 16)) => limited(size),
                     _ => 1,
                 },
             };
         }
         let mut align = 1;
-        for member in children(&unit, id.offset) {
+        let members = children(&unit, id.offset);
+        at.spend(members.len());
+        for member in members {
             if !matches!(member.tag(), DW_TAG_member | DW_TAG_inheritance) {
                 continue;
             }
             let Some(ty) = self.type_of(&unit, &member) else { continue };
-            let own = self.align_of(ty, depth + 1);
-            let Some(place) = place(&unit, &member, || self.size_of(ty).unwrap_or(4)) else { continue };
+            let own = self.align_within(ty, at);
+            let Some(place) = place(&unit, &member, || self.size_within(ty, at).unwrap_or(4)) else {
+                continue;
+            };
             // One that lies elsewhere than its type wants says that the struct is packed.
             if place.width == 0 && (place.at / 8) % u64::from(own) != 0 {
                 return 1;
             }
             align = align.max(own);
         }
-        let size = self.size_of(id).unwrap_or(0);
+        let size = self.size_within(id, at).unwrap_or(0);
         if size.is_multiple_of(u64::from(align)) { align } else { 1 }
     }
 }

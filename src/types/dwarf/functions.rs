@@ -8,7 +8,8 @@ use gimli::{
     DW_TAG_rvalue_reference_type, DW_TAG_subprogram, DwAt,
 };
 
-use super::convert::{MAX_DEPTH, children, dimensions, is_composite, place};
+use super::convert::{children, count, dimensions, is_composite, place};
+use super::descent::{Descent, Limit};
 use super::program::{Entry, EntryId, Reader, UnitData};
 
 /// A parameter as the source has it.
@@ -125,21 +126,22 @@ impl<'d> Reader<'d> {
     pub fn passed(&self, id: EntryId) -> Passed {
         let Some((bare, unit, entry)) = self.bare(id) else { return Passed::default() };
         let composite = is_composite(entry.tag());
-        let by_address = composite && self.takes_a_function_to_copy(bare, 0);
+        let by_address = composite && self.takes_a_function_to_copy(bare, Limit::new().top());
         let mut scalars = vec![];
         // Declared only: a value of it cannot be passed.
-        self.scalars(bare, 0, 0, &mut scalars);
+        self.scalars(bare, 0, Limit::new().top(), &mut scalars);
         let size = self.size_of(bare).unwrap_or(0);
         drop((unit, entry));
-        Passed { size, align: self.align_of(bare, 0).into(), composite, by_address, scalars }
+        Passed { size, align: self.align_of(bare).into(), composite, by_address, scalars }
     }
 
     /// Whether a class has a copy constructor or a destructor that does something. Clang says so, GCC does not.
-    fn takes_a_function_to_copy(&self, id: EntryId, depth: u32) -> bool {
-        let Some((id, unit, entry)) = self.bare(id).filter(|_| depth < MAX_DEPTH) else { return false };
+    fn takes_a_function_to_copy(&self, id: EntryId, at: Descent<'_>) -> bool {
+        let Some(at) = at.down() else { return false };
+        let Some((id, unit, entry)) = self.bare(id) else { return false };
         if entry.tag() == DW_TAG_array_type {
             let elem = self.type_of(&unit, &entry);
-            return elem.is_some_and(|elem| self.takes_a_function_to_copy(elem, depth + 1));
+            return elem.is_some_and(|elem| self.takes_a_function_to_copy(elem, at));
         }
         if !is_composite(entry.tag()) {
             return false;
@@ -151,7 +153,9 @@ impl<'d> Reader<'d> {
         }
         let name = unit.name(&entry).unwrap_or_default();
         let name = name.split('<').next().unwrap_or_default();
-        children(&unit, id.offset).iter().any(|child| match child.tag() {
+        let parts = children(&unit, id.offset);
+        at.spend(parts.len());
+        parts.iter().any(|child| match child.tag() {
             DW_TAG_subprogram if !child.has_attr(DW_AT_defaulted) && !child.has_attr(DW_AT_deleted) => {
                 let own = unit.name(child).unwrap_or_default();
                 let copies = || {
@@ -170,27 +174,28 @@ impl<'d> Reader<'d> {
             DW_TAG_member if child.has_attr(DW_AT_artificial) => true,
             DW_TAG_inheritance if child.has_attr(DW_AT_virtuality) => true,
             DW_TAG_member | DW_TAG_inheritance if !child.has_attr(DW_AT_external) => {
-                self.type_of(&unit, child).is_some_and(|of| self.takes_a_function_to_copy(of, depth + 1))
+                self.type_of(&unit, child).is_some_and(|of| self.takes_a_function_to_copy(of, at))
             }
             _ => false,
         })
     }
 
-    fn scalars(&self, id: EntryId, offset: u64, depth: u32, found: &mut Vec<Scalar>) {
+    fn scalars(&self, id: EntryId, offset: u64, at: Descent<'_>, found: &mut Vec<Scalar>) {
+        // What is empty adds nothing to `found`, however often it is there: the visits are limited, too.
+        let Some(at) = at.down().filter(|_| found.len() <= MAX_SCALARS) else { return };
         let Some((id, unit, entry)) = self.bare(id) else { return };
-        if depth > MAX_DEPTH || found.len() > MAX_SCALARS {
-            return;
-        }
-        let size = self.size_of(id).unwrap_or(0);
+        let size = self.size_within(id, at).unwrap_or(0);
         let tag = entry.tag();
         if is_composite(tag) {
-            for member in children(&unit, id.offset) {
+            let members = children(&unit, id.offset);
+            at.spend(members.len());
+            for member in members {
                 if matches!(member.tag(), DW_TAG_member | DW_TAG_inheritance)
                     && !member.has_attr(DW_AT_external)
                     && let Some(ty) = self.type_of(&unit, &member)
-                    && let Some(place) = place(&unit, &member, || self.size_of(ty).unwrap_or(4))
+                    && let Some(place) = place(&unit, &member, || self.size_within(ty, at).unwrap_or(4))
                 {
-                    self.scalars(ty, offset.saturating_add(place.at / 8), depth + 1, found);
+                    self.scalars(ty, offset.saturating_add(place.at / 8), at, found);
                 }
             }
         } else if tag == DW_TAG_array_type {
@@ -199,10 +204,10 @@ impl<'d> Reader<'d> {
                 return;
             }
             let Some(elem) = self.type_of(&unit, &entry) else { return };
-            let each = self.size_of(elem).unwrap_or(0);
-            let count: u64 = dimensions(&unit, id.offset).into_iter().map(u64::from).product();
+            let each = self.size_within(elem, at).unwrap_or(0);
+            let count = count(&dimensions(&unit, id.offset));
             for n in 0..count.min(MAX_SCALARS as u64 + 1) {
-                self.scalars(elem, offset.saturating_add(n.saturating_mul(each)), depth + 1, found);
+                self.scalars(elem, offset.saturating_add(n.saturating_mul(each)), at, found);
             }
         } else if tag == DW_TAG_base_type {
             match entry.attr_value(DW_AT_encoding) {
@@ -216,7 +221,8 @@ impl<'d> Reader<'d> {
                 Some(AttributeValue::Encoding(gimli::DW_ATE_complex_float)) => {
                     let half = size / 2;
                     let class = if half == 16 { Class::Extended } else { Class::Float };
-                    found.extend([offset, offset + half].map(|offset| Scalar { offset, size: half, class }));
+                    let halves = [offset, offset.saturating_add(half)];
+                    found.extend(halves.map(|offset| Scalar { offset, size: half, class }));
                 }
                 _ => found.push(Scalar { offset, size, class: Class::Integer }),
             }

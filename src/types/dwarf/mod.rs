@@ -7,6 +7,7 @@
 #![allow(non_upper_case_globals, reason = "DWARF's constants keep their names: DW_TAG_base_type")]
 
 mod convert;
+mod descent;
 mod functions;
 mod index;
 mod lines;

@@ -8,7 +8,8 @@ use gimli::{
     DW_TAG_unspecified_parameters, DW_TAG_unspecified_type, DW_TAG_volatile_type,
 };
 
-use super::convert::{MAX_DEPTH, children, dimensions};
+use super::convert::{children, dimensions};
+use super::descent::{Descent, Limit};
 use super::program::{EntryId, Reader};
 
 /// What stands before a name and what after it.
@@ -28,25 +29,26 @@ impl From<String> for Spelled {
 impl Reader<'_> {
     /// A declaration of something of a type; `None` is void.
     pub fn declaration(&self, ty: Option<EntryId>, name: &str) -> String {
-        let Spelled { before, after, .. } = self.spell(ty, 0);
+        let Spelled { before, after, .. } = self.spell(ty, Limit::new().top());
         match name.is_empty() || before.ends_with('(') || before.ends_with("(*") {
             true => format!("{before}{name}{after}"),
             false => format!("{before} {name}{after}"),
         }
     }
 
-    fn spell(&self, ty: Option<EntryId>, depth: u32) -> Spelled {
-        let Some((unit, entry)) = ty.filter(|_| depth < MAX_DEPTH).and_then(|ty| self.entry(ty)) else {
+    fn spell(&self, ty: Option<EntryId>, at: Descent<'_>) -> Spelled {
+        let Some(at) = at.down() else { return "void".to_owned().into() };
+        let Some((unit, entry)) = ty.and_then(|ty| self.entry(ty)) else {
             return "void".to_owned().into();
         };
         // A type unit's is declared where it is used, without a name.
         if let Some(signature) = entry.attr_value(DW_AT_signature)
             && let Some(defined) = self.target(&unit, &signature)
         {
-            return self.spell(Some(defined), depth + 1);
+            return self.spell(Some(defined), at);
         }
         let of = self.type_of(&unit, &entry);
-        let inner = |this: &Self| this.spell(of, depth + 1);
+        let inner = |this: &Self| this.spell(of, at);
         let named = |tag: &str| -> Spelled {
             let name = self.qualified(&unit, &entry).unwrap_or_else(|| "<anonymous>".into());
             format!("{tag}{name}").into()
@@ -78,8 +80,7 @@ impl Reader<'_> {
                     .iter()
                     .filter_map(|child| match child.tag() {
                         DW_TAG_formal_parameter => {
-                            let Spelled { before, after, .. } =
-                                self.spell(self.type_of(&unit, child), depth + 1);
+                            let Spelled { before, after, .. } = self.spell(self.type_of(&unit, child), at);
                             Some(before + &after)
                         }
                         DW_TAG_unspecified_parameters => Some("...".to_owned()),

@@ -1,5 +1,7 @@
 //! Small programs, compiled on the spot in every form of debug information that there is.
 
+mod crafted;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
