@@ -1,12 +1,16 @@
 //! The command line and the environment, as one [`Options`] value. No work is done here.
 
+mod arguments;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use regex_lite::Regex;
+
+use arguments::Arguments;
 
 use crate::config::{self, Config};
 use crate::diagnostics::{Diagnostic, suggest};
@@ -67,7 +71,6 @@ pub struct Options {
     pub unsafe_mode: bool,
     /// C headers.
     pub includes: Includes,
-    pub usdt_file_activation: bool,
     /// Where debug information of programs is looked for besides the usual places.
     pub debug_files: Vec<PathBuf>,
     pub verify_llvm_ir: bool,
@@ -162,128 +165,6 @@ const COLORS: &str = "\n\nNO_COLOR and BPFTRACE_COLOR=always|never|auto choose c
 
 /// The help text around the options.
 const HELP: &str = "{about}\n\nUSAGE: {usage}\n\n{all-args}{after-help}";
-
-/// The options as clap sees them. The documentation comments are the help text.
-#[derive(Debug, Parser)]
-#[command(
-    name = "bpftrace",
-    about = "A high-level tracing language for Linux, powered by BPF",
-    override_usage = USAGE,
-    disable_help_flag = true,
-    disable_version_flag = true,
-    args_override_self = true,
-    infer_long_args = true,
-    next_help_heading = "What to run"
-)]
-struct Arguments {
-    /// Run this program; what follows are its parameters
-    #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true, action = clap::ArgAction::Append)]
-    program: Vec<String>,
-    /// List the probes that match a pattern or that a program has; -v adds their arguments
-    #[arg(short, long)]
-    list: bool,
-    /// A script, or - for stdin, and its parameters $1, $2, ...; after --, also --NAME=VALUE
-    #[arg(value_name = "FILE", allow_negative_numbers = true)]
-    rest: Vec<String>,
-    /// What to do with the program: codegen (compile only), test or bench
-    #[arg(long, value_name = "MODE", allow_hyphen_values = true)]
-    mode: Option<String>,
-    /// Run the test: probes, one after the other
-    #[arg(long)]
-    test: bool,
-    /// Measure the bench: probes
-    #[arg(long)]
-    bench: bool,
-    /// Run only the probes whose names match, and BEGIN and END
-    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
-    probe_filter: Option<String>,
-    /// Print what the kernel and this build support
-    #[arg(long)]
-    info: bool,
-    /// Print the version
-    #[arg(short = 'V', long)]
-    version: bool,
-    /// Print this help
-    #[arg(short, long)]
-    help: bool,
-
-    /// Trace this process only, and end when it does
-    #[arg(short, long, value_name = "PID", allow_hyphen_values = true, help_heading = "Processes")]
-    pid: Option<String>,
-    /// Run a command once all probes are attached, and end when it does
-    #[arg(short = 'c', long, value_name = "COMMAND", allow_hyphen_values = true, help_heading = "Processes")]
-    cmd: Option<String>,
-    /// Activate USDT semaphores by file instead of by process
-    #[arg(long, help_heading = "Processes")]
-    usdt_file_activation: bool,
-
-    /// Look for the debug information of programs in this directory first
-    #[arg(long, value_name = "DIR", help_heading = "Processes")]
-    debuginfo: Vec<PathBuf>,
-
-    /// Write output to a file instead of stdout
-    #[arg(short, long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Output")]
-    output: Option<PathBuf>,
-    /// The form of output: text or json (one JSON object a line)
-    #[arg(short, value_name = "FORMAT", allow_hyphen_values = true, help_heading = "Output")]
-    format: Option<String>,
-    /// When output is written: line, full or none
-    #[arg(short = 'B', value_name = "MODE", allow_hyphen_values = true, help_heading = "Output")]
-    buffering: Option<String>,
-    /// Print only what the program prints
-    #[arg(short, long, help_heading = "Output")]
-    quiet: bool,
-    /// Say what is being done
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
-    verbose: u8,
-    /// Warn when reading memory or updating a map fails while the program runs
-    #[arg(short = 'k', long, action = clap::ArgAction::Count, help_heading = "Output")]
-    warnings: u8,
-    /// Print no warnings
-    #[arg(long, help_heading = "Output")]
-    no_warnings: bool,
-
-    /// Allow what can change or stop the system, such as system()
-    #[arg(long = "unsafe", help_heading = "Compiling")]
-    unsafe_mode: bool,
-    /// Look for C headers in this directory
-    #[arg(short = 'I', value_name = "DIR", help_heading = "Compiling")]
-    include_dirs: Vec<PathBuf>,
-    /// Include this C header before the program
-    #[arg(long = "include", value_name = "FILE", help_heading = "Compiling")]
-    includes: Vec<PathBuf>,
-    /// The kernel functions that can be traced, as in available_filter_functions
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Compiling")]
-    traceable_functions: Option<PathBuf>,
-    /// Do without features of the kernel: kprobe_multi, kprobe_session, uprobe_multi
-    #[arg(long, value_name = "FEATURE,...", allow_hyphen_values = true, help_heading = "Compiling")]
-    no_feature: Vec<String>,
-
-    /// Attach the probes, then leave
-    #[arg(long, help_heading = "Finding out what goes on")]
-    dry_run: bool,
-    /// Show a stage: ast, ir, codegen, codegen-opt, libbpf, verifier or all; several with commas
-    #[arg(
-        short,
-        long,
-        value_name = "STAGE,...",
-        allow_hyphen_values = true,
-        help_heading = "Finding out what goes on"
-    )]
-    debug: Vec<String>,
-    /// Check the generated LLVM IR
-    #[arg(long, help_heading = "Finding out what goes on")]
-    verify_llvm_ir: bool,
-    /// Write the BPF object to a file
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Finding out what goes on")]
-    emit_elf: Option<PathBuf>,
-    /// Write the LLVM IR to FILE.original.ll and FILE.optimized.ll
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Finding out what goes on")]
-    emit_llvm: Option<PathBuf>,
-    /// Accepted for old scripts: BTF is always used
-    #[arg(short, long, hide = true)]
-    btf: bool,
-}
 
 /// Reads the command line (without the program's name) and the environment.
 pub fn parse(
@@ -400,7 +281,6 @@ fn options(
         unsafe_mode: arguments.unsafe_mode,
         debug_files: arguments.debuginfo,
         includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, env) },
-        usdt_file_activation: arguments.usdt_file_activation,
         verify_llvm_ir: arguments.verify_llvm_ir || env("BPFTRACE_VERIFY_LLVM_IR").is_some(),
         disabled,
         btf: env("BPFTRACE_BTF").filter(|path| !path.is_empty()).map(PathBuf::from),

@@ -19,6 +19,7 @@ pub mod image;
 pub mod ir;
 pub mod kernel;
 pub mod output;
+pub mod pattern;
 mod pipeline;
 pub mod probes;
 pub mod process;

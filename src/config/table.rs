@@ -256,7 +256,7 @@ pub const VARIABLES: &[Variable] = variables! {
     set |v| v.into();
     get |f| f;
 
-    /// Whether a script may use `dw_ustack`.
+    /// Whether a script may use `dw_ustack`, which this version does not have yet.
     unstable_dw_ustack: UNSTABLE;
     set |v| Unstable::from_text(v)?;
     get |f| f.text();

@@ -28,6 +28,7 @@ fn program_type(section: &str) -> sys::bpf_prog_type {
         "tp" | "tracepoint" => sys::BPF_PROG_TYPE_TRACEPOINT,
         "raw_tp" | "raw_tracepoint" => sys::BPF_PROG_TYPE_RAW_TRACEPOINT,
         "perf_event" => sys::BPF_PROG_TYPE_PERF_EVENT,
+        "xdp" => sys::BPF_PROG_TYPE_XDP,
         "fentry" | "fexit" | "fsession" | "tp_btf" | "iter" => sys::BPF_PROG_TYPE_TRACING,
         _ => sys::BPF_PROG_TYPE_KPROBE,
     }

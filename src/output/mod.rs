@@ -87,6 +87,8 @@ pub struct Trial<'a> {
     pub names: &'a [&'a str],
     /// Which of them this is.
     pub index: usize,
+    /// Nothing was said about the others yet.
+    pub first: bool,
     pub outcome: Outcome<'a>,
     pub color: bool,
 }

@@ -30,7 +30,7 @@ fn test(
     };
     let all = trial.names.len();
     let name = trial.names.get(trial.index).copied().unwrap_or_default();
-    if trial.index == 0 {
+    if trial.first {
         writeln!(out, "{} Running {}.", mark(GREEN, "[==========]"), tests(all))?;
     }
     writeln!(out, "{} {name}", mark(GREEN, "[ RUN      ]"))?;
@@ -77,7 +77,7 @@ fn duration(time: Duration) -> String {
 fn bench(out: &mut Vec<u8>, trial: &Trial<'_>, nanoseconds: u64, runs: u64) -> std::io::Result<()> {
     const RUNS: &str = "Iterations";
     let width = 1 + trial.names.iter().map(|name| name.len()).max().unwrap_or(0).max(40);
-    if trial.index == 0 {
+    if trial.first {
         writeln!(out, "{:width$}{:15}{RUNS}", "Benchmark", "Time(ns)")?;
         writeln!(out, "{}", "-".repeat(width + 15 + RUNS.len()))?;
     }
@@ -92,7 +92,7 @@ mod tests {
     fn said(names: &[&str], outcomes: &[Outcome<'_>]) -> String {
         let mut out = vec![];
         for (index, outcome) in outcomes.iter().enumerate() {
-            text(&mut out, &Trial { names, index, outcome: *outcome, color: false });
+            text(&mut out, &Trial { names, index, first: index == 0, outcome: *outcome, color: false });
         }
         String::from_utf8(out).unwrap()
     }

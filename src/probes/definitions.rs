@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::pattern::Pattern;
 use super::{Listed, Search};
 use crate::diagnostics::Diagnostic;
+use crate::pattern::Pattern;
 use crate::syntax::ast::{AttachPoint, Tag};
 
 /// The tag and the rest of a pattern such as `struct path` or `enum *state*`; `None` for one of attach points.

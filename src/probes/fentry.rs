@@ -1,12 +1,12 @@
 //! `fentry` and `fexit`: kernel functions through trampolines, with the types of their parameters from BTF.
 
 use super::functions::{self, Request, VMLINUX, params};
-use super::pattern::{Pattern, has_wildcard};
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Expr, ExprKind, Nesting};
 use crate::kernel::Feature;
+use crate::pattern::{Pattern, has_wildcard};
 use crate::types::store::{Prototype, Types};
 use crate::types::{Type, layout};
 

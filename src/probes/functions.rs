@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::pattern::{Pattern, has_wildcard};
 use super::{Host, point};
 use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::kernel::{Feature, Kernel};
+use crate::pattern::{Pattern, has_wildcard};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::types::store::Signature;
 

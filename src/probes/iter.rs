@@ -1,11 +1,11 @@
 //! `iter`: programs that the kernel runs once for each of its objects (tasks, their files, BPF maps, …) when somebody
 //! reads the list of them.
 
-use super::pattern::Pattern;
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Nesting};
+use crate::pattern::Pattern;
 use crate::syntax::ast::{AttachPoint, Tag};
 use crate::types::Type;
 use crate::types::store::Signature;
@@ -56,7 +56,7 @@ impl Provider for Iter {
         let Ask { point, host, mut names, .. } = ask;
         let parts = point::parts(point, 1..=2, USAGE)?;
         let [what, pin @ ..] = parts else { return Ok(vec![]) };
-        if super::pattern::has_wildcard(&what.text) {
+        if crate::pattern::has_wildcard(&what.text) {
             let message = "iter probes do not take wildcards";
             return Err(Diagnostic::error("attach-point-wildcard", what.span, message)
                 .help("bpftrace -l 'iter:*' lists the iterators of this kernel"));

@@ -2,12 +2,12 @@
 
 use super::arch::Arch;
 use super::functions::{self, Found, Request, VMLINUX};
-use super::pattern::Pattern;
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, Uses, View, point, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, ExprKind, Nesting};
 use crate::kernel::Feature;
+use crate::pattern::Pattern;
 use crate::syntax::ast::AttachPoint;
 use crate::syntax::literal;
 use crate::types::{Space, Type};

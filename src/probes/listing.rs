@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::pattern::{Pattern, has_wildcard};
 use super::{Host, Listed, PROVIDERS, Provider, Search, Searched, definitions, find_provider};
 use crate::diagnostics::Diagnostic;
+use crate::pattern::{Pattern, has_wildcard};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
 /// Calls `found` with every attach point that matches a pattern, provider by provider, in order of their names.

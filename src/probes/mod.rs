@@ -13,7 +13,6 @@ mod functions;
 mod iter;
 mod kprobe;
 mod listing;
-pub mod pattern;
 mod perf;
 mod point;
 mod programs;
@@ -41,7 +40,7 @@ use crate::config::{Config, Missing};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::image::Attach;
 use crate::ir;
-use crate::kernel::{Feature, Kernel};
+use crate::kernel::{Feature, Kernel, Version};
 use crate::syntax::ast::AttachPoint;
 use crate::types::store::Types;
 use crate::types::{Space, Type};
@@ -62,6 +61,15 @@ pub struct Host<'a> {
     pub unsafe_mode: bool,
     /// What a listing could not show.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Host<'_> {
+    /// Whether one link takes many places of a file.
+    fn bulk_uprobes(&self) -> bool {
+        // Before 6.10 these watched one thread of a process only.
+        let processes = Version { major: 6, minor: 10, patch: 0 };
+        self.kernel.has(Feature::UprobeMulti) && (self.pid.is_none() || self.kernel.version() >= processes)
+    }
 }
 
 /// What the body of a probe uses: it decides what can share one program.

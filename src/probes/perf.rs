@@ -1,10 +1,10 @@
 //! `software` and `hardware`: events that the kernel and the processor count, a probe every so many of them.
 
-use super::pattern::Pattern;
 use super::{Ask, Group, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::ir::{Context, Nesting};
+use crate::pattern::Pattern;
 
 pub(super) struct Counter {
     names: &'static [&'static str],

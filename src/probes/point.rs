@@ -1,7 +1,7 @@
 //! Reading the parts of an attach point, and the messages about them.
 
-use super::pattern::has_wildcard;
 use crate::diagnostics::{Diagnostic, Span, suggest};
+use crate::pattern::has_wildcard;
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::syntax::literal;
 

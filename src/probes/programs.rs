@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::Host;
-use super::pattern::has_wildcard;
 use crate::diagnostics::{Diagnostic, Span, suggest};
+use crate::pattern::has_wildcard;
 use crate::process::files::Places;
 use crate::process::{executable, mapped_files, root, running, under};
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -38,9 +38,12 @@ pub(super) fn named(
     let message = format!("{provider} target file '{name}' does not exist or is not executable");
     let problem = Diagnostic::error("unknown-program", target.span, message);
     if let Some((path, place)) = name.split_once('@').filter(|(path, _)| !places.find(path).is_empty()) {
-        return Err(
-            problem.note(format!("{path} exists, but places in source files (@{place}) are not supported"))
-        );
+        return Err(match provider {
+            "uprobe" => problem
+                .note(format!("{path} exists, but \"{place}\" does not look like a source file"))
+                .help("a source line is written PROGRAM@FILE.c:LINE"),
+            _ => problem.note(format!("{path} exists, but only uprobe takes source lines (@{place})")),
+        });
     }
     if has_wildcard(name) {
         return Err(problem);

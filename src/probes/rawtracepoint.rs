@@ -1,11 +1,11 @@
 //! `rawtracepoint`: the places of tracepoints, with the arguments that the kernel gives to them instead of a record.
 
 use super::functions::{VMLINUX, params};
-use super::pattern::{Pattern, has_wildcard};
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, fentry, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Nesting};
+use crate::pattern::{Pattern, has_wildcard};
 use crate::syntax::ast::AttachPoint;
 use crate::types::Type;
 use crate::types::store::Prototype;

@@ -164,6 +164,14 @@ fn timers_in_all_their_forms() {
     }
 }
 
+/// The parser goes on after a mistake where it sees one of these names.
+#[test]
+fn the_parser_knows_every_provider() {
+    for name in PROVIDERS.iter().flat_map(|provider| provider.names()) {
+        assert!(crate::syntax::is_provider(name) || matches!(*name, "begin" | "end"), "{name}");
+    }
+}
+
 #[test]
 fn wrong_timers() {
     let usage =

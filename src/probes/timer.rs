@@ -1,10 +1,10 @@
 //! `interval` and `profile`: timers on one CPU and on all of them.
 
-use super::pattern::Pattern;
 use super::{Ask, Group, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::ir::{Context, Nesting};
+use crate::pattern::Pattern;
 use crate::syntax::ast::AttachPart;
 
 pub(super) struct Timer {

@@ -1,12 +1,12 @@
 //! `tracepoint`: the kernel's static events, with the fields that tracefs says their records have.
 
-use super::pattern::{Pattern, has_wildcard};
 use super::{Ask, Group, Listed, Provider, Search, Searched, View, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Expr, Nesting};
 use crate::kernel::Kernel;
 use crate::kernel::tracefs::Tracefs;
+use crate::pattern::{Pattern, has_wildcard};
 use crate::syntax::ast::AttachPoint;
 use crate::types::Type;
 use crate::types::tracefs::{self, Placed, Record, RecordField};

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use self::functions::{Wanted, matching, names};
 use self::request::{Request, What};
 use super::arch::Arch;
-use super::pattern::has_wildcard;
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, Uses, View, point, programs, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, ExprKind, Nesting};
-use crate::kernel::{Feature, Version};
+use crate::kernel::Feature;
+use crate::pattern::has_wildcard;
 use crate::process::demangle;
 use crate::process::elf::{Elf, ElfError, Function};
 use crate::process::instructions::{Around, around};
@@ -406,10 +406,7 @@ impl Provider for Uprobe {
         let (files, several) = self.places(point, host)?;
         let mut id = |name: &str| names.id(name);
         let provider = self.names[0];
-        // Before 6.10 these watched one thread of a process only.
-        let bulk = several
-            && host.kernel.has(Feature::UprobeMulti)
-            && (host.pid.is_none() || host.kernel.version() >= Version { major: 6, minor: 10, patch: 0 });
+        let bulk = several && host.bulk_uprobes();
         let (ret, pid) = (self.ret, host.pid);
         let mut groups = vec![];
         for File { path, places } in files {

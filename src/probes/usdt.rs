@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::arch::Arch;
-use super::pattern::{Pattern, has_wildcard};
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, programs, view};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target, UsdtPlace};
 use crate::ir::{Binary, Context, Expr, ExprKind, Nesting};
-use crate::kernel::{Feature, Version};
+use crate::pattern::{Pattern, has_wildcard};
 use crate::process::elf::{Elf, ElfError};
 use crate::process::usdt::{self, Argument, Operand, Register, Syntax};
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -216,9 +215,7 @@ impl Provider for Usdt {
         if found.is_empty() {
             return Err(request.missing(point, host));
         }
-        // Before 6.10 these watched one thread of a process only.
-        let bulk = host.kernel.has(Feature::UprobeMulti)
-            && (host.pid.is_none() || host.kernel.version() >= Version { major: 6, minor: 10, patch: 0 });
+        let bulk = host.bulk_uprobes();
         let mut groups = vec![];
         for (elf, places) in found {
             let path = elf.path().to_string_lossy().into_owned();
@@ -229,7 +226,11 @@ impl Provider for Usdt {
                 let Some(offset) = elf.file_offset(place.address) else { continue };
                 let semaphore = match place.semaphore {
                     0 => 0,
-                    address => elf.data_offset(address).unwrap_or(0),
+                    address => elf.data_offset(address).ok_or_else(|| {
+                        let message = format!("the semaphore of {name} is not in the file's memory");
+                        Diagnostic::error("not-code", point.span, message)
+                            .note("without it the program does not reach the probe")
+                    })?,
                 };
                 let words = words(&elf, &place);
                 let alike = by_name.entry(name).or_default();
@@ -254,6 +255,10 @@ impl Provider for Usdt {
                     groups.push(Group { section: section.into(), attach, view });
                 }
             }
+        }
+        if groups.is_empty() {
+            let message = "none of the places of this probe is in the code of its file";
+            return Err(Diagnostic::error("not-code", point.span, message));
         }
         Ok(groups)
     }

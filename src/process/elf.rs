@@ -162,7 +162,8 @@ impl Elf {
 
     /// Where the data at an address is in the file.
     pub fn data_offset(&self, address: u64) -> Option<u64> {
-        self.offset_in(address, false)
+        // A segment may be both: one that is writable and executable.
+        self.offset_in(address, false).or_else(|| self.offset_in(address, true))
     }
 
     fn offset_in(&self, address: u64, code: bool) -> Option<u64> {

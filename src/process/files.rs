@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{ldcache, under};
-use crate::probes::pattern::Pattern;
+use crate::pattern::Pattern;
 
 /// Where names are looked up: this process's files, or another one's.
 #[derive(Clone, Debug, Default)]

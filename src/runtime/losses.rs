@@ -70,22 +70,11 @@ impl Losses {
             }
             let (name, keys) = (&map.name, map.max_entries);
             let first = !said.get(n).copied().unwrap_or(false);
+            let no_room =
+                format!("Map full; can't update element: {name} has all its {keys} keys, {}", updates(lost));
             (job.report)(&match (is_full(job, loaded, n), first) {
-                (true, true) => full(
-                    format!(
-                        "Map full; can't update element: {name} has all its {keys} keys, {}",
-                        updates(lost)
-                    ),
-                    map,
-                ),
-                (true, false) => Diagnostic::warning(
-                    "map-full",
-                    None,
-                    format!(
-                        "Map full; can't update element: {name} has all its {keys} keys, {}",
-                        updates(lost)
-                    ),
-                ),
+                (true, true) => full(no_room, map),
+                (true, false) => Diagnostic::warning("map-full", None, no_room),
                 (false, _) => Diagnostic::warning(
                     "map-refused",
                     None,

@@ -213,9 +213,7 @@ impl<'a> Session<'a> {
     /// Runs the programs for the start, for the end or for a signal.
     fn run_all(&self, when: &Target) -> Result<(), Diagnostic> {
         for program in self.programs_at(when) {
-            run_once(&self.loaded.object, &program.name).map_err(|e| {
-                Diagnostic::error("run", program.span, format!("the kernel did not run this: {e}")).note(BUG)
-            })?;
+            run_once(&self.loaded.object, &program.name).map_err(|e| refused(program, &e))?;
         }
         Ok(())
     }
@@ -413,6 +411,11 @@ impl<'a> Session<'a> {
         }
         all
     }
+}
+
+/// The kernel did not run a program that is not attached.
+pub(super) fn refused(program: &Program, error: &io::Error) -> Diagnostic {
+    Diagnostic::error("run", program.span, format!("the kernel did not run this: {error}")).note(BUG)
 }
 
 #[derive(Default)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Purpose;
-use super::load::{BUG, run_many, run_once};
-use super::session::{Session, Stop};
+use super::load::{run_many, run_once};
+use super::session::{Session, Stop, refused};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Program, Target};
 use crate::output::{self, Outcome, Trial};
@@ -28,23 +28,23 @@ impl Session<'_> {
             programs.iter().map(|(_, name)| name.split_once(':').map_or(*name, |(_, name)| name)).collect();
         let color = self.job.color;
         let (mut passed, mut failed) = (vec![], false);
-        let mut shown = 0;
+        let mut first = true;
         for (index, (program, name)) in programs.iter().enumerate() {
             if target == Target::Test {
                 let (took, good, output) = self.test(program)?;
                 passed.push(good);
                 failed |= !good;
                 let outcome = Outcome::Test { took, passed: &passed, output: &output };
-                self.actions.output.trial(&Trial { names: &names, index, outcome, color })?;
+                self.actions.output.trial(&Trial { names: &names, index, first, outcome, color })?;
+                first = false;
                 continue;
             }
             match self.bench(program)? {
                 Bench::Measured { nanoseconds, runs } => {
                     let outcome = Outcome::Bench { nanoseconds, runs };
-                    // The table's head comes with the first that is in it.
-                    let names = &names[index - shown..];
-                    self.actions.output.trial(&Trial { names, index: shown, outcome, color })?;
-                    shown += 1;
+                    let trial = Trial { names: &names, index, first, outcome, color };
+                    self.actions.output.trial(&trial)?;
+                    first = false;
                 }
                 Bench::Skipped => {}
                 Bench::Failed => {
@@ -112,8 +112,4 @@ enum Bench {
     Measured { nanoseconds: u64, runs: u64 },
     Skipped,
     Failed,
-}
-
-fn refused(program: &Program, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error("run", program.span, format!("the kernel did not run this: {error}")).note(BUG)
 }

@@ -25,6 +25,7 @@ mod grammar {
 use std::collections::HashSet;
 
 pub use build::{Deep, MAX_DEPTH};
+pub use script::blocks::is_provider;
 
 use crate::diagnostics::{Diagnostic, FileId};
 

@@ -1,7 +1,7 @@
 //! The top level of a script: finds the definitions, the config block, the declarations and the probes, and hands
 //! what is between braces and slashes to the grammar.
 
-mod blocks;
+pub mod blocks;
 mod declarations;
 mod probes;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::pattern::Pattern;
 use super::Place;
+use crate::pattern::Pattern;
 use crate::process::demangle;
 use crate::process::elf::{Elf, ElfError};
 

@@ -152,6 +152,48 @@ fn indented_alike(text: &str, opener: usize, closer: usize) -> bool {
     !begins_line || line(opener) == line(closer) || indent(opener) == indent(closer)
 }
 
+/// Whether that is the name of a kind of probe that is followed by a colon.
+pub fn is_provider(word: &str) -> bool {
+    matches!(
+        word,
+        "kprobe"
+            | "kretprobe"
+            | "fentry"
+            | "fexit"
+            | "kfunc"
+            | "kretfunc"
+            | "uprobe"
+            | "uretprobe"
+            | "usdt"
+            | "tracepoint"
+            | "rawtracepoint"
+            | "profile"
+            | "interval"
+            | "software"
+            | "hardware"
+            | "watchpoint"
+            | "iter"
+            | "self"
+            | "test"
+            | "bench"
+            | "k"
+            | "kr"
+            | "f"
+            | "fr"
+            | "u"
+            | "ur"
+            | "U"
+            | "t"
+            | "rt"
+            | "p"
+            | "i"
+            | "s"
+            | "h"
+            | "w"
+            | "it"
+    )
+}
+
 /// Whether a line starts here that looks like a probe's first.
 fn starts_probe(text: &str, at: usize) -> bool {
     if at > 0 && !text[..at].ends_with('\n') {
@@ -161,10 +203,6 @@ fn starts_probe(text: &str, at: usize) -> bool {
     let after = rest[word(rest).len()..].trim_start_matches([' ', '\t']);
     match word(rest) {
         "BEGIN" | "END" | "begin" | "end" => true,
-        "kprobe" | "kretprobe" | "fentry" | "fexit" | "kfunc" | "kretfunc" | "uprobe" | "uretprobe"
-        | "usdt" | "tracepoint" | "rawtracepoint" | "profile" | "interval" | "software" | "hardware"
-        | "watchpoint" | "asyncwatchpoint" | "iter" | "self" | "k" | "kr" | "f" | "fr" | "u" | "ur" | "U"
-        | "t" | "rt" | "p" | "i" | "s" | "h" | "w" | "it" => after.starts_with(':'),
-        _ => false,
+        word => is_provider(word) && after.starts_with(':'),
     }
 }
