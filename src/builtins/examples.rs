@@ -30,7 +30,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("has_cpid", "BEGIN { if (!has_cpid) { printf(\"give a command with -c\\n\"); } }"),
     ("signal", "kprobe:vfs_read /comm == \"runaway\"/ { signal(\"SIGSTOP\"); }"),
     ("signal_thread", "kprobe:vfs_read /comm == \"runaway\"/ { signal_thread(19); }"),
-    ("override", "kprobe:__x64_sys_getuid /comm == \"id\"/ { override(2); }"),
+    ("override", "kprobe:__x64_sys_getpid /comm == \"sleeper\"/ { override(7); }"),
     ("curtask", "kprobe:vfs_read { @[curtask.prio] = count(); }"),
     ("ppid", "tracepoint:syscalls:sys_enter_execve { printf(\"%d is a child of %d\\n\", pid, ppid); }"),
     ("pcomm", "tracepoint:syscalls:sys_enter_execve { @[pcomm] = count(); }"),
@@ -83,7 +83,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("bswap", "BEGIN { printf(\"%x\\n\", bswap((uint32)0x12345678)); }"),
     (
         "write_user",
-        "tracepoint:syscalls:sys_enter_openat /comm == \"test\"/ { print(write_user(args.filename, \"/dev/null\", 10)); }",
+        "tracepoint:syscalls:sys_enter_chdir /comm == \"lost\"/ { print(write_user(args.filename, \"/tmp\", 5)); }",
     ),
     ("ksym", "kprobe:vfs_read { @[ksym(reg(\"ip\"))] = count(); }"),
     ("usym", "uprobe:/bin/bash:readline { @[usym(reg(\"ip\"))] = count(); }"),

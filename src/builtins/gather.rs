@@ -121,13 +121,10 @@ fn lhist(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
     let problem = if step < 1 {
         Some((3, format!("lhist() step must be >= 1 ({step} provided)")))
     } else if low > high {
-        Some((1, format!("lhist() min must be less than max (provided min {low} and max {high})")))
+        Some((1, format!("lhist() counts from its min up to its max: {low} is more than {high}")))
     } else if high - low < step {
         let range = high - low;
-        Some((
-            3,
-            format!("lhist() step is too large for the given range (provided step {step} for range {range})"),
-        ))
+        Some((3, format!("lhist() has not one step of {step} in a range of {range}")))
     } else if (high - low) / step > MAX_BUCKETS {
         let needed = (high - low) / step;
         Some((3, format!("lhist() too many buckets, must be <= {MAX_BUCKETS} (would need {needed})")))
@@ -173,9 +170,7 @@ fn tseries(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
         Some("min") => Each::Min,
         Some("sum") => Each::Sum,
         Some(other) => {
-            let message = format!(
-                "tseries() expects one of the following aggregation functions: avg, max, min, sum (\"{other}\" provided)"
-            );
+            let message = format!("tseries() gathers by avg, max, min or sum, not by \"{other}\"");
             return refused(call, 3, message);
         }
     };

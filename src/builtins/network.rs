@@ -71,8 +71,12 @@ fn ntop(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     if size != 4 && size != 16 {
         let span = call.arg_span(address_index);
         return call.check.fail(
-            Diagnostic::error("argument-type", span, "ntop() argument must be 4 or 16 bytes in size")
-                .note(format!("this has {size}")),
+            Diagnostic::error(
+                "argument-type",
+                span,
+                "ntop() takes an address of 4 bytes (IPv4) or 16 (IPv6)",
+            )
+            .note(format!("this has {size}")),
         );
     }
     let family = if both {
@@ -139,7 +143,7 @@ fn pton(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         Diagnostic::error(
             "invalid-address",
             at,
-            format!("pton() expects a valid IPv4/IPv6 address, got {text}"),
+            format!("pton() cannot read {text} as an IPv4 or IPv6 address"),
         )
         .help("such as \"127.0.0.1\" or \"::1\""),
     )
@@ -156,12 +160,8 @@ fn macaddr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             let size = call.check.size_of(&ty);
             if size < MAC_SIZE {
                 return call.check.fail(
-                    Diagnostic::error(
-                        "argument-type",
-                        at,
-                        "macaddr() argument must be at least 6 bytes in size",
-                    )
-                    .note(format!("this has {size}")),
+                    Diagnostic::error("argument-type", at, "macaddr() takes the 6 bytes of an address")
+                        .note(format!("this has {size}")),
                 );
             }
             let mac = as_type(address.expr, Type::Mac);

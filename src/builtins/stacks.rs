@@ -28,7 +28,7 @@ fn kstack(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let mut format = format(call)?;
     if format.mode == StackMode::BuildId {
         if !call.syntax.is_empty() {
-            return call.fail("stack-mode", "'build_id' stack mode can only be used for ustack");
+            return call.fail("stack-mode", "only ustack has build IDs: the kernel's stack has none");
         }
         format.mode = StackMode::Raw;
     }

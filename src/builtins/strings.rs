@@ -75,7 +75,7 @@ fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         return call.check.error(
             "argument-type",
             at,
-            format!("str() expects a string, integer or a pointer type as first argument ({found} provided)"),
+            format!("str() reads text at an address: a string, an integer or a pointer, not {found}"),
         );
     };
     let longest = longest(call);
@@ -87,7 +87,7 @@ fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                     Diagnostic::warning(
                         "long-string",
                         span,
-                        format!("length param ({n}) is too long and will be shortened to {longest} bytes"),
+                        format!("of the {n} bytes asked for, at most {longest} are read"),
                     )
                     .help("max_strlen sets how long strings may be"),
                 );
@@ -130,14 +130,16 @@ fn buffer(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             return call.check.error(
                 "argument-type",
                 span,
-                format!("buf() expects an integer, string, or array argument but saw {found}"),
+                format!("buf() takes bytes of an array, a string or an address, not of {found}"),
             );
         }
     };
     if own.is_none() && limit.is_none() {
         let found = call.check.spell(&ty);
-        return call
-            .fail("argument-count", format!("buf() expects a length argument for non-array type {found}"));
+        return call.fail(
+            "argument-count",
+            format!("buf() needs a length here: {found} does not say how much there is"),
+        );
     }
     let span = call.span;
     let constant = |n: u32| build::constant(u64::from(n), Type::U64, span);

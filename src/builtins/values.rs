@@ -81,7 +81,7 @@ fn arg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         let mut error = Diagnostic::error(
             "args-unavailable",
             span,
-            format!("The {name} builtin can only be used with 'kprobes', 'uprobes' and 'usdt' probes"),
+            format!("{name} is an argument by its number, and this probe counts none"),
         );
         if call.check.in_view(|v| v.args.clone()).is_some() {
             error = error.help("this probe's arguments have names: args.…");
@@ -132,7 +132,7 @@ fn retval(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let mut error = Diagnostic::error(
         "retval-unavailable",
         span,
-        "The retval builtin can only be used with 'kretprobe' and 'uretprobe' and 'fentry' probes",
+        "retval is what a function returned, and this probe is not at a function's return",
     );
     let args = call.check.in_view(|v| v.args.clone()).unwrap_or_default();
     if args.iter().any(|(name, _)| name == "ret") {
@@ -240,7 +240,7 @@ fn reg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             Diagnostic::error(
                 "unknown-register",
                 span,
-                format!("'{name}' is not a valid register on this architecture ({})", Arch::HOST.name),
+                format!("{} has no register '{name}'", Arch::HOST.name),
             )
             .note(format!("it has {}", known.join(", "))),
         );

@@ -268,7 +268,7 @@ impl Checker<'_, '_> {
             Diagnostic::error(
                 "aggregation-value",
                 span,
-                format!("Map value '{function}' cannot be assigned from one map to another"),
+                format!("what {function}() has gathered stays in its map"),
             )
             .note(format!("{source} is kept per CPU and added up when it is read"))
             .help(format!("for its value now, write the cast: {to} = (int64){source}"))
@@ -419,7 +419,7 @@ impl Checker<'_, '_> {
             ExprKind::Error => Err(Stop::Reported),
             _ => {
                 let symbol = step_symbol(delta);
-                let message = format!("The {symbol} operator must be applied to a map or variable");
+                let message = format!("{symbol} changes a variable or a map, and this is neither");
                 self.error("not-assignable", place.span, message)
             }
         }
@@ -485,11 +485,7 @@ impl Checker<'_, '_> {
 
     fn not_steppable<T>(&mut self, ty: &Type, delta: i8, span: Span) -> Checked<T> {
         let (symbol, found) = (step_symbol(delta), self.spell(ty));
-        self.error(
-            "invalid-operator",
-            span,
-            format!("The {symbol} operator can not be used on expressions of type '{found}'"),
-        )
+        self.error("invalid-operator", span, format!("{symbol} has no meaning for {found}"))
     }
 
     /// `let $x`, `let $x: type`, `let $x = value`

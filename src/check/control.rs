@@ -367,7 +367,7 @@ impl Checker<'_, '_> {
                 Diagnostic::error(
                     "map-without-keys",
                     span,
-                    format!("@{name} has no explicit keys (scalar map), and cannot be used for iteration"),
+                    format!("@{name} has one value and no keys to go through"),
                 )
                 .help(format!("use its value, @{name}, as it is")),
             );
@@ -400,11 +400,7 @@ impl Checker<'_, '_> {
             Ok(value) => Ok(build::cast(value.expr, Type::I64)),
             Err(value) => {
                 let found = self.spell(value.ty());
-                self.error(
-                    "type-mismatch",
-                    e.span,
-                    format!("Probe return values can only be integers. Found {found}"),
-                )
+                self.error("type-mismatch", e.span, format!("a probe returns an integer, not {found}"))
             }
         }
     }

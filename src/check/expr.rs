@@ -207,7 +207,7 @@ impl Checker<'_, '_> {
             return self.error(
                 "type-mismatch",
                 span,
-                format!("Branches must return the same type or compatible types: have '{a}' and '{b}'"),
+                format!("one branch is of type {a} and the other of type {b}, and nothing holds both"),
             );
         };
         let kind = ir::ExprKind::Select {
@@ -379,7 +379,7 @@ impl Checker<'_, '_> {
                     "args-unavailable",
                     span,
                     format!(
-                        "The args builtin can only be used with tracepoint, rawtracepoint, fentry/fexit, and uprobe probes ({provider} used here)"
+                        "The args builtin can only be used with probes whose arguments have names: this {provider} probe has none"
                     ),
                 );
                 if let Some(why) = self.in_view(|v| v.no_args.clone()) {

@@ -253,7 +253,7 @@ impl Checker<'_, '_> {
             Diagnostic::error(
                 "invalid-operator",
                 span,
-                format!("The {symbol} operator can not be used on expressions of types {a}, {b}"),
+                format!("{symbol} has no meaning between {a} and {b}"),
             )
         };
         error = error.label(left.expr.span, a).label(right.expr.span, b);
@@ -308,11 +308,7 @@ impl Checker<'_, '_> {
                     }
                     _ => {
                         let found = self.spell(&ty);
-                        self.error(
-                            "invalid-operator",
-                            span,
-                            format!("The {symbol} operator can not be used on expressions of type '{found}'"),
-                        )
+                        self.error("invalid-operator", span, format!("{symbol} has no meaning for {found}"))
                     }
                 }
             }
@@ -384,12 +380,8 @@ impl Checker<'_, '_> {
                 Ok(Value { literal: true, ..Value::new(expr) })
             }
             _ => self.fail(
-                Diagnostic::error(
-                    "literal-overflow",
-                    span,
-                    "unable to fold literals due to overflow or underflow",
-                )
-                .note("numbers have 64 bits"),
+                Diagnostic::error("literal-overflow", span, "the result of these numbers is too large")
+                    .note("numbers have 64 bits"),
             ),
         }
     }

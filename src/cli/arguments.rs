@@ -10,7 +10,7 @@ use super::USAGE;
 #[derive(Debug, Parser)]
 #[command(
     name = "bpftrace",
-    about = "A high-level tracing language for Linux, powered by BPF",
+    about = "Traces the kernel and programs with scripts that run as BPF in the kernel",
     override_usage = USAGE,
     disable_help_flag = true,
     disable_version_flag = true,

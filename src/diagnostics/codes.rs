@@ -3,10 +3,11 @@
 //! A new one is added here, and shown by a golden test or, if it takes a machine to see it, by a program test:
 //! `tests/golden/codes.rs` fails for what is missing.
 //!
-//! Messages are in our own words, but some keep on purpose those that the reference begins with, since editors, wrappers and
-//! test suites look for them: `Divide or modulo by 0 detected…` and `Array access out of bounds…` (whole), `Could not determine
-//! boundary for…`, `Use --unsafe to force attachment`, `Possible attachment attempt in the middle of an instruction`,
-//! `It appears that … is a filename`, `Unhygienic access to map`. What follows them, and all notes and hints, is ours.
+//! Where the reference reports the same problem, short messages often keep the first words that it has, on purpose: editors,
+//! wrappers and test suites look for them (`Could not determine boundary for…`, `Possible attachment attempt in the middle of an
+//! instruction`, `It appears that … is a filename`, `Unhygienic access to map`, `Record does not contain a field named…`). The
+//! two warnings of running scripts, `Divide or modulo by 0 detected…` and `Array access out of bounds…`, are kept whole for the
+//! same reason. All else, and what explains a problem in particular (notes, hints), is in our own words.
 
 /// Every [`super::Diagnostic::code`], sorted.
 pub const CODES: &[&str] = &[

@@ -514,7 +514,7 @@ fn user_functions_that_are_not_there() {
     assert!(error(&format!("u:{own}:1")).starts_with(&format!("Could not resolve address: {own}:0x1")));
     assert!(error(&format!("ur:{own}:probes_test_one+1")).contains("cannot be at an offset"));
     assert!(error("uprobe:f").starts_with("uprobe takes 2 arguments, this has 1"));
-    assert!(error(&format!("uprobe:{own}:")).contains("should be attached to a function or an address"));
+    assert!(error(&format!("uprobe:{own}:")).contains("uprobe lacks the function or address"));
     assert!(error(&format!("uprobe:{own}:java:f")).contains("\"java\" is not supported"));
     // With --unsafe any place of any file will do.
     let setup = Setup { unsafe_mode: true, ..Setup::default() };

@@ -80,7 +80,7 @@ impl Uprobe {
                 .help("write the path of one file"));
         }
         if function.text.is_empty() {
-            let message = format!("{} should be attached to a function or an address", self.names[0]);
+            let message = format!("{} lacks the function or address", self.names[0]);
             return Err(Diagnostic::error("attach-point-function", function.span, message)
                 .help(format!("it is written {}", self.usage())));
         }
