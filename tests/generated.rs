@@ -21,6 +21,8 @@ mod run;
 mod shrink;
 #[path = "generate/statements.rs"]
 mod statements;
+#[path = "../src/testing.rs"]
+mod testing;
 #[path = "generate/text.rs"]
 mod text;
 
@@ -38,6 +40,8 @@ const FIXED_SEEDS: std::ops::Range<u64> = 0..60;
 const SHRINKING: u32 = 600;
 /// After so many failures there is enough to mend.
 const FAILURES: usize = 5;
+/// Of ten programs made to be foretold, how many have to be. The others are only loaded and run.
+const FAIR_SHARE: u64 = 8;
 /// The main thread's, which scripts are compiled on.
 const STACK: usize = 8 << 20;
 
@@ -48,7 +52,7 @@ fn main() -> ExitCode {
     }
     let kernel = bpftrace::kernel::Kernel::new();
     if kernel.capabilities().complaint(kernel.version()).is_some() {
-        println!("SKIPPED: loading BPF programs needs root");
+        testing::skip("root", "loading BPF programs needs root");
         return ExitCode::SUCCESS;
     }
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(all);
@@ -77,7 +81,7 @@ fn all() -> bool {
     if let Err(message) = &told {
         println!("---- a program that the kernel refuses: {message}");
     }
-    let (mut done, mut foretold, mut failures) = (0u64, 0u64, 0);
+    let (mut done, mut aimed, mut foretold, mut failures) = (0u64, 0u64, 0u64, 0);
     for seed in fixed.chain(new) {
         if start.elapsed() > limit || failures == FAILURES {
             break;
@@ -93,12 +97,18 @@ fn all() -> bool {
             }
         }
         done += 1;
+        aimed += u64::from(aim == Aim::Foretold);
     }
     println!(
-        "{done} programs, of {foretold} the output was foretold; {failures} failed; {:?}",
+        "{done} programs, of {foretold} the output was foretold ({aimed} were made for that); {failures} failed; {:?}",
         start.elapsed()
     );
-    failures == 0 && done > 0 && told.is_ok()
+    // Of a few programs it may be that none is foretold.
+    let enough = aimed < 10 || foretold * 10 >= aimed * FAIR_SHARE;
+    if failures == 0 && !enough {
+        println!("---- fewer than {FAIR_SHARE} of 10 programs made to be foretold were");
+    }
+    failures == 0 && done > 0 && enough && told.is_ok()
 }
 
 /// Makes a program that the verifier refuses, and looks at what is said: the line of the script and the reason, with
@@ -143,10 +153,7 @@ fn rejection_is_told(runner: &Runner) -> Result<(), String> {
 /// Runs a program. `Ok(true)` if its output was compared.
 fn tried(runner: &Runner, program: &Program, aim: Aim) -> Result<bool, Failure> {
     let expected = match aim {
-        Aim::Foretold => match eval::run(program) {
-            Ok(lines) => Some(lines),
-            Err(_) => return Ok(false),
-        },
+        Aim::Foretold => eval::run(program).ok(),
         Aim::Loaded => None,
     };
     let text = program.to_string();

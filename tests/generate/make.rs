@@ -179,7 +179,7 @@ impl Maker {
         if depth > 0
             && self.loaded()
             && self.once_in(3)
-            && let Some(made) = opaque::value(self, ty, depth - 1)
+            && let Some(made) = opaque::value(self, ty)
         {
             return made;
         }

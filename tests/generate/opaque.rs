@@ -9,7 +9,7 @@ const U32: Ty = Ty::Int(Int::U32);
 const I8: Ty = Ty::Int(Int::I8);
 const I32: Ty = Ty::Int(Int::I32);
 
-/// A template, the types of its arguments and its own.
+/// A template, the types of its arguments and its own. Where the argument is a string, it is a literal of that size.
 type Template = (&'static str, &'static [Ty], Ty);
 
 const NUMBERS: &[Template] = &[
@@ -44,7 +44,7 @@ const NUMBERS: &[Template] = &[
     ("comm[# % 18]", &[U8], I8),
     ("len(kstack)", &[], I64),
     ("len(ustack(3))", &[], I64),
-    ("strncmp(comm, #, 5)", &[Ty::Bool], U64),
+    ("strncmp(comm, #, 5)", &[Ty::Str(7)], U64),
     ("((struct generated *)(#)).a", &[U64], I8),
     ("((struct generated *)(#)).inner.c", &[U64], U16),
     ("((struct generated *)(#)).array[# % 7]", &[U64, U8], U32),
@@ -124,21 +124,17 @@ pub fn definitions() -> Vec<String> {
     .to_vec()
 }
 
-fn args(maker: &mut Maker, types: &[Ty]) -> Vec<Expr> {
-    types.iter().map(|ty| maker.expr(ty, 1)).collect()
-}
-
 fn filled(maker: &mut Maker, template: &str, types: &[Ty], ty: &Ty) -> Expr {
-    let mut args = args(maker, types);
-    if template.starts_with("strncmp(comm") {
-        let text = maker.text(6);
-        args = vec![Expr::new(Kind::Text(text), Ty::Str(7))];
-    }
+    let arg = |of: &Ty| match of {
+        Ty::Str(size) => Expr::new(Kind::Text(maker.text(*size as usize - 1)), of.clone()),
+        _ => maker.expr(of, 1),
+    };
+    let args = types.iter().map(arg).collect();
     Expr::new(Kind::Opaque(template.to_owned(), args), ty.clone())
 }
 
 /// Something of that type.
-pub fn value(maker: &mut Maker, ty: &Ty, depth: u32) -> Option<Expr> {
+pub fn value(maker: &mut Maker, ty: &Ty) -> Option<Expr> {
     match ty {
         Ty::Int(_) => {
             let (template, types, own) = maker.random.pick(NUMBERS).clone();
@@ -156,14 +152,11 @@ pub fn value(maker: &mut Maker, ty: &Ty, depth: u32) -> Option<Expr> {
                 .map(|(template, types, len)| {
                     (*template, *types, if *len == 0 { longest } else { (*len).min(longest) })
                 })
-                .filter(|(template, _, len)| {
-                    *len <= *size && (*len == longest || !template.starts_with("str(") || *len <= longest)
-                })
+                .filter(|(.., len)| *len <= *size)
                 .collect();
             let (template, types, len) =
                 if fits.is_empty() { return None } else { *maker.random.pick(&fits) };
             let made = filled(maker, template, types, &Ty::Str(len));
-            let _ = depth;
             Some(if len == *size { made } else { made.cast(ty) })
         }
         Ty::Other(name) => Some(other(maker, name)),
@@ -197,10 +190,9 @@ pub fn attach_point(maker: &mut Maker) -> &'static str {
         "tracepoint:syscalls:sys_enter_nanosleep",
         "tracepoint:sched:sched_process_exit",
         "rawtracepoint:sched_process_exit",
-        "uprobe:/bin/true:main",
+        "uprobe:libc:gnu_get_libc_version",
     ];
-    let usable = POINTS.len() - 1;
-    POINTS[maker.random.below(usable)]
+    maker.random.pick::<&str>(POINTS)
 }
 
 /// Something about a map as a whole, the clock, a histogram.
