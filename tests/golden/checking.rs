@@ -52,12 +52,15 @@ pub fn example(name: &str, text: &str) -> Result<(), Failed> {
     if builtin.is_some_and(|b| b.needs_unsafe) {
         text.push_str("\n// --unsafe");
     }
+    if name == "cpid" {
+        text.push_str("\n// -c true");
+    }
     let text =
         if name == "tseries" { format!("config = {{ unstable_tseries = enable }}\n{text}") } else { text };
     let (program, problems, sources) = check(&text, &mut points::resolve)?;
     let said = shown(&problems, &sources);
-    // Without privileges the kernel hides its addresses; it may be locked down; and no command was given.
-    let excused = [("kaddr", "hides its address"), ("write_user", "locked down"), ("cpid", "-c")];
+    // Without privileges the kernel hides its addresses; and it may be locked down.
+    let excused = [("kaddr", "hides its address"), ("write_user", "locked down")];
     if excused.iter().any(|(builtin, reason)| name == *builtin && said.contains(reason)) {
         return Ok(());
     }
@@ -114,7 +117,8 @@ fn check(
         unsafe_mode: text.contains("// --unsafe"),
         warnings: vec![],
     };
-    let options = Options { positional, ..Options::default() };
+    let has_child = text.contains("// -c ");
+    let options = Options { positional, has_child, ..Options::default() };
     let (program, more) = check::check_with(&expanded.script, &mut host, &options, resolve);
     let mut problems = expanded.diagnostics;
     problems.extend(more);
