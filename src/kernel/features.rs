@@ -43,6 +43,25 @@ pub enum Feature {
 }
 
 impl Feature {
+    /// All of them.
+    pub const ALL: [Feature; 15] = [
+        Feature::Cookie,
+        Feature::FuncIp,
+        Feature::ForEachMap,
+        Feature::Loop,
+        Feature::LookupPerCpu,
+        Feature::AtomicFetch,
+        Feature::KprobeMulti,
+        Feature::KprobeSession,
+        Feature::UprobeMulti,
+        Feature::Tai,
+        Feature::Fentry,
+        Feature::MapAlloc,
+        Feature::DPath,
+        Feature::Iter,
+        Feature::WriteUser,
+    ];
+
     /// The first version that has it.
     pub fn since(self) -> Version {
         let (major, minor) = match self {
@@ -333,24 +352,6 @@ mod tests {
     use super::*;
     use crate::kernel::Kernel;
 
-    const ALL: [Feature; 15] = [
-        Feature::Cookie,
-        Feature::FuncIp,
-        Feature::ForEachMap,
-        Feature::Loop,
-        Feature::LookupPerCpu,
-        Feature::AtomicFetch,
-        Feature::KprobeMulti,
-        Feature::KprobeSession,
-        Feature::UprobeMulti,
-        Feature::Tai,
-        Feature::Fentry,
-        Feature::MapAlloc,
-        Feature::DPath,
-        Feature::Iter,
-        Feature::WriteUser,
-    ];
-
     /// Everything but what a build may leave out follows from the version.
     #[test]
     fn what_is_tried_agrees_with_the_version() {
@@ -359,7 +360,7 @@ mod tests {
             crate::testing::skip("root", "no privilege to load programs");
             return;
         }
-        for feature in ALL {
+        for feature in Feature::ALL {
             let start = std::time::Instant::now();
             let tried = probe(feature);
             eprintln!("{feature:?}: {tried:?} in {:?}", start.elapsed());
@@ -380,17 +381,19 @@ mod tests {
 
     #[test]
     fn the_verifier_says_how_much_it_takes() {
-        if Kernel::new().capabilities().has(crate::kernel::Capability::SysAdmin) {
-            assert!(instruction_limit().is_none_or(|limit| limit >= 4096));
+        if !Kernel::new().capabilities().has(crate::kernel::Capability::SysAdmin) {
+            return crate::testing::skip("root", "no privilege to see the verifier's log");
         }
+        assert!(instruction_limit().is_none_or(|limit| limit >= 4096));
     }
 
     #[test]
     fn a_program_the_verifier_refuses_is_a_no() {
         let kernel = Kernel::new();
-        if kernel.capabilities().may_trace(kernel.version()) {
-            assert_eq!(answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &[insn(EXIT, 0, 0, 0, 0)])), Some(false));
-            assert_eq!(answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &RETURN_0)), Some(true));
+        if !kernel.capabilities().may_trace(kernel.version()) {
+            return crate::testing::skip("root", "no privilege to load programs");
         }
+        assert_eq!(answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &[insn(EXIT, 0, 0, 0, 0)])), Some(false));
+        assert_eq!(answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &RETURN_0)), Some(true));
     }
 }

@@ -17,28 +17,10 @@ use bpftrace::{codegen, expand, ir, syntax};
 
 use crate::points;
 
-/// What a kernel may lack.
-const FEATURES: [Feature; 14] = [
-    Feature::Cookie,
-    Feature::FuncIp,
-    Feature::ForEachMap,
-    Feature::Loop,
-    Feature::LookupPerCpu,
-    Feature::AtomicFetch,
-    Feature::KprobeMulti,
-    Feature::KprobeSession,
-    Feature::UprobeMulti,
-    Feature::Tai,
-    Feature::Fentry,
-    Feature::MapAlloc,
-    Feature::DPath,
-    Feature::Iter,
-];
-
 static NEW: LazyLock<Kernel> = LazyLock::new(Kernel::new);
 static OLD: LazyLock<Kernel> = LazyLock::new(|| {
     let kernel = Kernel::new();
-    FEATURES.iter().for_each(|feature| kernel.deny(*feature));
+    Feature::ALL.iter().for_each(|feature| kernel.deny(*feature));
     kernel
 });
 
