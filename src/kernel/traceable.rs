@@ -202,7 +202,10 @@ mod tests {
     fn functions_of_this_kernel() {
         let kernel = Kernel::new();
         if kernel.traceable(|_| true).is_err() {
-            return eprintln!("SKIPPED: neither ftrace nor kallsyms");
+            return crate::testing::skip(
+                "root",
+                "neither ftrace's list of functions nor kallsyms can be read",
+            );
         }
         assert!(kernel.is_traceable("vfs_read", None));
         assert!(kernel.is_traceable("vfs_read", Some("vmlinux")));

@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn lengths_as_objdump_sees_them() {
         let libc = crate::process::files::Places::default().find("libc");
-        let Some(path) = libc.first() else { return eprintln!("SKIPPED: no libc") };
+        let Some(path) = libc.first() else { return crate::testing::skip("libc", "no libc to disassemble") };
         let run = std::process::Command::new("objdump").args(["-d", "-w"]).arg(path).output();
-        let Ok(output) = run else { return eprintln!("SKIPPED: no objdump") };
+        let Ok(output) = run else { return crate::testing::skip("objdump", "no objdump") };
         let text = String::from_utf8_lossy(&output.stdout);
         let (mut seen, mut wrong) = (0, vec![]);
         for line in text.lines() {

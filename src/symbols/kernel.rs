@@ -145,7 +145,9 @@ mod tests {
             found.is_none()
         })
         .unwrap();
-        let Some(address) = found else { return };
+        let Some(address) = found else {
+            return crate::testing::skip("root", "the kernel hides its addresses");
+        };
         let mut kernel = Kernel::default();
         let symbol = kernel.find(address + 5).unwrap();
         assert_eq!((symbol.name, symbol.offset, symbol.module), ("schedule", 5, None));

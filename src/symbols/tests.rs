@@ -44,11 +44,18 @@ __attribute__((noinline)) int traced(int n) { printf(\"%p\\n\", (void *)traced);
 int main(void) { int n = traced(1); fflush(stdout); return getchar() + n - n; }
 ";
 
+/// `None` where there is no compiler; one that fails is a failure.
 fn compile(dir: &Path, flags: &[&str]) -> Option<std::path::PathBuf> {
     let (source, program) = (dir.join("program.c"), dir.join("program"));
     fs::write(&source, PROGRAM).unwrap();
-    let status = Command::new("cc").args(flags).arg("-o").arg(&program).arg(&source).status().ok()?;
-    status.success().then_some(program)
+    match Command::new("cc").args(flags).arg("-o").arg(&program).arg(&source).output() {
+        Ok(output) if output.status.success() => Some(program),
+        Ok(output) => panic!("cc {flags:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(e) => {
+            crate::testing::skip("cc", format!("no C compiler: cc: {e}"));
+            None
+        }
+    }
 }
 
 /// The running program and the address of `traced` in it.

@@ -25,9 +25,16 @@ pub(super) enum Has {
 pub(super) fn kernel_has(features: &[Feature]) -> bool {
     let missing = features.iter().find(|feature| !has(**feature));
     if let Some(feature) = missing {
-        eprintln!("SKIPPED: this kernel has no {feature:?}");
+        // Without privileges the kernel does not say what it has.
+        let need = if is_root() { format!("{feature:?}").to_lowercase() } else { "root".to_owned() };
+        crate::testing::skip(&need, format!("this kernel has no {feature:?}"));
     }
     missing.is_none()
+}
+
+fn is_root() -> bool {
+    // SAFETY: only asks.
+    unsafe { libc::geteuid() == 0 }
 }
 
 fn has(feature: Feature) -> bool {
@@ -71,8 +78,7 @@ pub(super) fn load(script: &Script, has: Has) -> Option<Loaded> {
 }
 
 pub(super) fn load_image(image: Image) -> Option<Loaded> {
-    // SAFETY: only asks.
-    if unsafe { libc::geteuid() } != 0 {
+    if !is_root() {
         crate::testing::skip("root", "loading BPF programs needs root");
         return None;
     }

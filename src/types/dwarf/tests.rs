@@ -84,7 +84,9 @@ impl Made {
             Ok(output) if output.status.success() => true,
             Ok(output) => panic!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)),
             Err(e) => {
-                eprintln!("SKIPPED: {command:?}: {e}");
+                let name = command.get_program().to_string_lossy().into_owned();
+                let need = if matches!(&*name, "gcc" | "g++") { "cc" } else { &*name };
+                crate::testing::skip(need, format!("{name} cannot be run: {e}"));
                 false
             }
         }
