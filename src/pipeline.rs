@@ -93,6 +93,9 @@ impl Session {
             };
         }
         let image = image?;
+        if options.emit_elf.is_some() {
+            return Ok(0);
+        }
         let job = Job {
             image: &image,
             options: &options.run,

@@ -162,6 +162,11 @@ impl Builtin {
         Builtin { asynchronous: true, ..Builtin::function(name, params, "void", summary, lower) }
     }
 
+    /// An action that the program itself takes, there and then.
+    const fn at_once(self) -> Builtin {
+        Builtin { asynchronous: false, ..self }
+    }
+
     const fn gather(
         name: &'static str,
         params: &'static [Param],

@@ -43,6 +43,7 @@ pub const TABLE: &[Builtin] = &[
     Builtin::value("cpid", "uint64", "The process id of the command given with -c", cpid),
     Builtin::value("has_cpid", "bool", "Whether a command was given with -c", has_cpid),
     Builtin::action("signal", &[required("signal", Kind::Any)], "Sends a signal to the process", signal)
+        .at_once()
         .needs_unsafe()
         .doc("By number or by name: `signal(9)`, `signal(\"KILL\")`, `signal(\"SIGKILL\")`."),
     Builtin::action(
@@ -51,6 +52,7 @@ pub const TABLE: &[Builtin] = &[
         "Sends a signal to the thread",
         signal_thread,
     )
+    .at_once()
     .needs_unsafe(),
     Builtin::action(
         "override",
@@ -58,6 +60,7 @@ pub const TABLE: &[Builtin] = &[
         "Makes the traced function return at once, with that result",
         override_return,
     )
+    .at_once()
     .needs_unsafe()
     .only(FUNCTION_PROBES)
     .doc("Only for functions that the kernel marks with `ALLOW_ERROR_INJECTION`."),

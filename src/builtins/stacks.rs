@@ -24,7 +24,20 @@ pub const TABLE: &[Builtin] = &[
         .doc("As `kstack`. The process must keep frame pointers."),
 ];
 
+/// Programs for packets, as which benchmarks run, have no stacks.
+fn has_stacks(call: &mut Call<'_, '_, '_>) -> Checked<()> {
+    if call.check.provider() != "bench" {
+        return Ok(());
+    }
+    let message = format!("The {} builtin can not be used with 'bench' probes", call.name);
+    call.check.fail(
+        Diagnostic::error("not-in-this-probe", call.span, message)
+            .note("they run as programs for network packets, for which the kernel has no stacks"),
+    )
+}
+
 fn kstack(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    has_stacks(call)?;
     let mut format = format(call)?;
     if format.mode == StackMode::BuildId {
         if !call.syntax.is_empty() {
@@ -36,6 +49,7 @@ fn kstack(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 }
 
 fn ustack(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    has_stacks(call)?;
     let format = format(call)?;
     Ok(Value::new(build::expr(ExprKind::Stack, Type::UStack(format), call.span)))
 }

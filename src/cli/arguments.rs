@@ -117,7 +117,7 @@ pub(super) struct Arguments {
     /// Check the generated LLVM IR
     #[arg(long, help_heading = "Finding out what goes on")]
     pub verify_llvm_ir: bool,
-    /// Write the BPF object to a file
+    /// Write the BPF object to a file instead of running it
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Finding out what goes on")]
     pub emit_elf: Option<PathBuf>,
     /// Write the LLVM IR to FILE.original.ll and FILE.optimized.ll

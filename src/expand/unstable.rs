@@ -1,5 +1,6 @@
 //! Features that may change with the next version: the config block says what becomes of a script that uses them.
 
+use crate::builtins::NOT_YET;
 use crate::config::{Config, Unstable};
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::syntax::ast::{Expr, ExprKind, Script};
@@ -18,7 +19,8 @@ pub fn apply(script: &mut Script, config: &Config, diagnostics: &mut Diagnostics
         let Some((name, what)) = features.iter().find(|(feature, _)| *feature == name) else { return };
         match what {
             Unstable::Enable => {}
-            Unstable::Warn if warned.contains(name) => {}
+            // What is not there at all is told of later.
+            Unstable::Warn if warned.contains(name) || NOT_YET.contains(name) => {}
             Unstable::Warn => {
                 warned.push(*name);
                 let message = format!("Script is using an unstable feature: {name}");

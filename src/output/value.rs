@@ -390,7 +390,7 @@ impl Show<'_, '_> {
     /// configuration allows, since the kernel's copying always leaves a NUL. A text of exactly that length cannot be
     /// told from a longer one. A field of a struct may be full without one, and is all there is.
     fn truncated(&self, characters: usize, size: u32) -> bool {
-        u64::from(size) >= self.names.config.max_strlen && characters + 1 >= size as usize
+        u64::from(size) == self.names.config.max_strlen && characters + 1 >= size as usize
     }
 
     fn stack(&mut self, out: &mut Vec<u8>, format: StackFormat, pid: Option<u32>, bytes: &[u8]) {

@@ -181,6 +181,7 @@ fn wrong_timers() {
     assert_eq!(error("interval:m:1"), format!("\"m\" is not a unit of time{usage}"));
     assert_eq!(error("interval:999"), format!("999 ns is too short: the shortest time is 1 us{usage}"));
     assert!(error("interval:s:99999999999").contains("longer than the kernel can count"));
+    assert!(error("interval:ms:1s").starts_with("1s has a unit of its own beside ms"));
     assert!(error("profile:hz:x").starts_with("\"x\" is not a number\nhelp: it is written profile:hz:99"));
     assert_eq!(error("profile:hz:9x").lines().next(), Some("`x` is not a suffix of numbers"));
 }

@@ -46,6 +46,13 @@ fn rate<'a>(parts: &'a [AttachPart], usage: &str) -> Result<(&'a str, u64, Sampl
         }
         [unit, count] => {
             let value = number(count)?;
+            if ["ns", "us", "ms", "s", "m", "h", "d"].iter().any(|suffix| {
+                count.text.strip_suffix(suffix).is_some_and(|n| n.ends_with(|c: char| c.is_ascii_digit()))
+            }) && !count.text.starts_with("0x")
+            {
+                let message = format!("{} has a unit of its own beside {}", count.text, unit.text);
+                return Err(problem(count, message));
+            }
             if value == 0 {
                 return Err(problem(count, "a timer has to have a count of at least 1".into()));
             }

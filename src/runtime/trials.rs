@@ -46,7 +46,10 @@ impl Session<'_> {
                     self.actions.output.trial(&trial)?;
                     first = false;
                 }
-                Bench::Skipped => {}
+                Bench::Skipped => {
+                    let message = format!("Benchmark '{name}' is left out: it did not return 0");
+                    (self.job.report)(&Diagnostic::warning("bench", program.span, message));
+                }
                 Bench::Failed => {
                     failed = true;
                     let message = format!("Benchmark '{name}' failed.");
