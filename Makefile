@@ -45,7 +45,7 @@ test: build-packages test-packages ## Install what the tests need and run all of
 	@echo "==> cargo test --release"
 	@BPFTRACE_TEST_TIER=none $(CARGO) test --release --no-fail-fast
 	@$(MAKE) --no-print-directory programs
-	@$(MAKE) --no-print-directory generated
+	@$(MAKE) --no-print-directory generated SEED=1
 	@$(MAKE) --no-print-directory vm
 
 .PHONY: programs

@@ -153,12 +153,11 @@ impl Env {
 
     /// Decides what no assignment has decided; whether there was such a thing.
     pub fn settle(&mut self) -> bool {
-        let mut settle = |assigned: bool| {
-            let maps = self.maps.iter_mut().filter(|m| m.assigned == assigned);
-            maps.fold(false, |any, m| m.value.settle() | any)
-        };
-        // What is assigned to a map or variable may still get its type from those settled before it.
-        settle(false) || settle(true) || self.variables.values_mut().fold(false, |any, v| v.settle() | any)
+        let unassigned = self.maps.iter_mut().filter(|m| !m.assigned);
+        // What is assigned to a map or variable may still get its type from those settled before it: one at a time.
+        unassigned.fold(false, |any, m| m.value.settle() | any)
+            || self.maps.iter_mut().any(|m| m.value.settle())
+            || self.variables.values_mut().fold(false, |any, v| v.settle() | any)
     }
 
     pub fn maps(&self) -> &[MapInfo] {
