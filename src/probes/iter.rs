@@ -32,9 +32,13 @@ fn matching(pattern: &Pattern, host: &mut Host<'_>) -> Vec<String> {
     });
     found.sort_unstable();
     found.dedup();
-    // A struct alone is not enough.
-    found.retain(|name| host.types.function(None, &format!("{FUNCTION}{name}")).is_some());
+    found.retain(|name| runs(name, host));
     found
+}
+
+/// Whether programs can be attached to an iterator whose struct is known.
+fn runs(name: &str, host: &mut Host<'_>) -> bool {
+    host.types.function(None, &format!("{FUNCTION}{name}")).is_some()
 }
 
 fn no_types(host: &mut Host<'_>, point: &AttachPoint) -> Result<(), Diagnostic> {
@@ -68,23 +72,21 @@ impl Provider for Iter {
                 .help("leave the name of the pin out to print what the iterator finds now"));
         }
         no_types(host, point)?;
-        if matching(&Pattern::new(&what.text), host).is_empty() {
+        let context = host.types.find(Some(Tag::Struct), &format!("{CONTEXT}{}", what.text));
+        let (Some(Type::Struct(id)), true) = (context, runs(&what.text, host)) else {
             let known = matching(&Pattern::any(), host);
             let problem = point::missing("iter", &what.text, what.span);
             return Err(point::did_you_mean(problem, &what.text, known)
                 .help("bpftrace -l 'iter:*' lists the iterators of this kernel"));
-        }
+        };
         let name = format!("iter:{}", what.text);
         let name_id = names.id(&name);
         let mut view = View::empty("iter", Context::Objects, Nesting::Interrupts, name_id);
         view.returns_zero = true;
-        let context = host.types.find(Some(Tag::Struct), &format!("{CONTEXT}{}", what.text));
-        if let Some(Type::Struct(id)) = context {
-            view.ctx = context;
-            let fields = host.types.structure(id).map(|s| s.fields.as_slice()).unwrap_or_default();
-            let object = fields.iter().rfind(|f| matches!(f.ty, Type::Ptr { .. }) && f.name != "meta");
-            view.object = object.map(|field| field.offset);
-        }
+        view.ctx = Some(Type::Struct(id));
+        let fields = host.types.structure(id).map(|s| s.fields.as_slice()).unwrap_or_default();
+        let object = fields.iter().rfind(|f| matches!(f.ty, Type::Ptr { .. }) && f.name != "meta");
+        view.object = object.map(|field| field.offset);
         let attach = Attach { name, span: point.span, what: Target::Iter { pid: host.pid } };
         Ok(vec![Group { section: format!("iter/{}", what.text), attach: vec![attach], view }])
     }

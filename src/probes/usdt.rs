@@ -232,10 +232,11 @@ impl Provider for Usdt {
                             .note("without it the program does not reach the probe")
                     })?,
                 };
-                let words = words(&elf, &place);
+                // They may need symbols, and tell places apart.
+                let words = if uses.words { words(&elf, &place) } else { vec![] };
                 let alike = by_name.entry(name).or_default();
                 let at = UsdtPlace { offset, semaphore };
-                match alike.iter_mut().find(|other| !uses.words || other.words == words) {
+                match alike.iter_mut().find(|other| other.words == words) {
                     Some(other) => other.places.push(at),
                     None => alike.push(Alike { words, places: vec![at] }),
                 }

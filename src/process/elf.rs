@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use memmap2::Mmap;
 use object::{
@@ -14,8 +15,10 @@ use super::debug_files;
 pub struct Elf {
     path: PathBuf,
     map: Mmap,
-    /// Its symbols in a file of their own, where a distribution packages them so.
-    debug: Option<Mmap>,
+    /// Where a file of its symbols may be, besides the usual places.
+    dirs: Vec<PathBuf>,
+    /// See [`Elf::debug`].
+    debug: OnceLock<Option<Mmap>>,
     /// What is loaded.
     segments: Vec<Segment>,
 }
@@ -82,13 +85,17 @@ impl Elf {
                 code: s.permissions().executable(),
             })
             .collect();
-        let debug = if debug_files::has_symbols(&file) {
-            None
-        } else {
-            debug_files::find(&file, path, dirs, debug_files::has_symbols).map(|(_, map)| map)
-        };
         drop(file);
-        Ok(Elf { path: path.into(), map, debug, segments })
+        Ok(Elf { path: path.into(), map, dirs: dirs.into(), debug: OnceLock::new(), segments })
+    }
+
+    /// Its symbols in a file of their own, looked for when somebody asks for symbols and it has none itself.
+    fn debug(&self) -> Option<&Mmap> {
+        let find = || {
+            let file = parse(&self.map, &self.path).ok().filter(|file| !debug_files::has_symbols(file))?;
+            debug_files::find(&file, &self.path, &self.dirs, debug_files::has_symbols).map(|(_, map)| map)
+        };
+        self.debug.get_or_init(find).as_ref()
     }
 
     pub fn path(&self) -> &Path {
@@ -99,7 +106,7 @@ impl Elf {
     /// more than once.
     pub fn functions<'a>(&'a self, each: &mut dyn FnMut(Function<'a>) -> bool) -> Result<(), ElfError> {
         let own = parse(&self.map, &self.path)?;
-        let debug = match &self.debug {
+        let debug = match self.debug() {
             Some(map) => Some(parse(map, &self.path)?),
             None => None,
         };
@@ -206,7 +213,7 @@ impl Elf {
     /// Whether the file has no table of all its functions, only of those that others may call.
     pub fn is_stripped(&self) -> bool {
         let has_table = |map: &Mmap| parse(map, &self.path).is_ok_and(|f| debug_files::has_symbols(&f));
-        !has_table(&self.map) && !self.debug.as_ref().is_some_and(has_table)
+        !has_table(&self.map) && !self.debug().is_some_and(has_table)
     }
 }
 
