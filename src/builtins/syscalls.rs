@@ -6,6 +6,15 @@
 /// Runs of names without a gap: the number of the first, and their names.
 type Runs = &'static [(u32, &'static str)];
 
+/// From here on every architecture has the same numbers: `scripts/syscall.tbl` in the kernel.
+const SINCE_424: &str = "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen \
+    fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise \
+    epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self \
+    memfd_secret process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack \
+    futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr \
+    lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr file_getattr \
+    file_setattr";
+
 #[cfg(not(target_arch = "aarch64"))]
 const SYSCALLS: Runs = &[
     (
@@ -44,16 +53,7 @@ const SYSCALLS: Runs = &[
         seccomp getrandom memfd_create kexec_file_load bpf execveat userfaultfd membarrier mlock2 \
         copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq uretprobe",
     ),
-    (
-        424,
-        "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen \
-        fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise \
-        epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self \
-        memfd_secret process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack \
-        futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr \
-        lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr file_getattr \
-        file_setattr",
-    ),
+    (424, SINCE_424),
 ];
 
 #[cfg(target_arch = "aarch64")]
@@ -93,16 +93,7 @@ const SYSCALLS: Runs = &[
         renameat2 seccomp getrandom memfd_create bpf execveat userfaultfd membarrier mlock2 copy_file_range \
         preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq kexec_file_load",
     ),
-    (
-        424,
-        "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen \
-        fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise \
-        epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self \
-        memfd_secret process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack \
-        futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr \
-        lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr file_getattr \
-        file_setattr",
-    ),
+    (424, SINCE_424),
 ];
 
 /// The numbers and names of this machine's system calls.

@@ -117,11 +117,7 @@ impl Checker<'_, '_> {
         span: Span,
         out: &mut Vec<ir::Stmt>,
     ) -> Checked<()> {
-        let decision = match self.decide(condition) {
-            // The sides depend on it.
-            Err(stop) if is_comptime(condition) => return Err(stop),
-            decision => decision,
-        };
+        let decision = self.decide_sides(condition)?;
         if let Ok(Decision::Taken(holds)) = decision {
             let side = if holds { Some(then) } else { otherwise };
             if let Some(side) = side {
@@ -142,6 +138,16 @@ impl Checker<'_, '_> {
         let condition = self.decided(decision?)?;
         out.push(build::conditional(condition, then, otherwise, span));
         Ok(())
+    }
+
+    /// [`Checker::decide`] for what has two sides. Without a decision both are still checked, but for `comptime`, on which
+    /// depends which of them has to make sense.
+    fn decide_sides(&mut self, condition: &ast::Expr) -> Checked<Checked<Decision>> {
+        let is_comptime = matches!(condition.kind, ExprKind::Unary { op: ast::UnaryOp::Comptime, .. });
+        match self.decide(condition) {
+            Err(stop) if is_comptime => Err(stop),
+            decision => Ok(decision),
+        }
     }
 
     /// A condition for the program to look at.
@@ -189,10 +195,7 @@ impl Checker<'_, '_> {
         span: Span,
         out: &mut Vec<ir::Stmt>,
     ) -> Checked<()> {
-        let decision = match self.decide(condition) {
-            Err(stop) if is_comptime(condition) => return Err(stop),
-            decision => decision,
-        };
+        let decision = self.decide_sides(condition)?;
         let arm = |this: &mut Self, e: Option<&ast::Expr>, unreached| -> Checked<Vec<ir::Stmt>> {
             let mut body = vec![];
             if let Some(e) = e {
@@ -435,10 +438,6 @@ impl Checker<'_, '_> {
             }
         }
     }
-}
-
-fn is_comptime(condition: &ast::Expr) -> bool {
-    matches!(condition.kind, ExprKind::Unary { op: ast::UnaryOp::Comptime, .. })
 }
 
 /// Whether nothing after this statement is run.

@@ -165,7 +165,7 @@ fn load(kind: sys::bpf_prog_type, attach: Option<Attach>, code: &[[u8; 8]]) -> i
     })
 }
 
-/// What the verifier says about a program; "" if it takes it or does not get that far.
+/// What the verifier says about a program, whether it takes it or not; "" if it does not get that far.
 pub(super) fn verifier_log(kind: sys::bpf_prog_type, code: &[[u8; 8]]) -> String {
     let mut log = vec![0u8; 4096];
     let mut options = sys::bpf_prog_load_opts {
@@ -317,23 +317,8 @@ fn d_path() -> Option<bool> {
 /// How many instructions a program may have while it is verified, as the verifier's log says; `None` where it does
 /// not, or where nothing may be loaded.
 pub fn instruction_limit() -> Option<u32> {
-    let mut log = [0u8; 4096];
-    let mut options = sys::bpf_prog_load_opts {
-        sz: size_of::<sys::bpf_prog_load_opts>() as _,
-        log_level: 1,
-        log_size: log.len() as _,
-        log_buf: log.as_mut_ptr().cast(),
-        ..Default::default()
-    };
-    // SAFETY: the log and the instructions live through the call.
-    let program = owned(unsafe {
-        let (name, license) = (c"probe".as_ptr(), c"GPL".as_ptr());
-        let (code, count) = (RETURN_0.as_ptr().cast(), RETURN_0.len() as _);
-        sys::bpf_prog_load(sys::BPF_PROG_TYPE_KPROBE, name, license, code, count, &mut options)
-    });
-    drop(program.ok()?);
     // `processed 2 insns (limit 1000000) max_states_per_insn 0 …`
-    let log = String::from_utf8_lossy(&log);
+    let log = verifier_log(sys::BPF_PROG_TYPE_KPROBE, &RETURN_0);
     let (_, limit) = log.split_once("(limit ")?;
     limit.split(')').next()?.parse().ok()
 }

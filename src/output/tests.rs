@@ -1,9 +1,5 @@
 //! Whole outputs, from bytes to lines.
 
-use std::cell::RefCell;
-use std::io::{self, Write};
-use std::rc::Rc;
-
 use super::writer::Writer;
 use super::*;
 use crate::config::Config;
@@ -13,22 +9,9 @@ use crate::types::{
     Agg, Bits, Enum, EnumId, Field, Int, Layouts, Space, StackFormat, StackMode, Struct, StructId,
 };
 
-#[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Shared {
-    fn take(&self) -> String {
-        String::from_utf8(self.0.take()).unwrap()
-    }
+/// What was written, as text.
+fn text_of(kept: &Kept) -> String {
+    String::from_utf8(kept.take()).unwrap()
 }
 
 /// A host without anything to look up, and the types of a small script.
@@ -75,10 +58,10 @@ impl Bench {
     /// What a value shows as text and in JSON.
     fn both(&mut self, ty: &Type, bytes: &[u8]) -> (String, String) {
         let shown = [Form::Text, Form::Json].map(|form| {
-            let file = Shared::default();
+            let file = Kept::default();
             let mut output = to(form, Buffering::None, Box::new(file.clone()));
             self.with(|names| output.value(Bytes::new(ty, bytes), names)).unwrap();
-            file.take()
+            text_of(&file)
         });
         let [text, json] = shown;
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -89,11 +72,11 @@ impl Bench {
     }
 
     fn map(&mut self, form: Form, map: &Map, entries: &[Entry], top: u32, div: u32) -> String {
-        let file = Shared::default();
+        let file = Kept::default();
         let mut output = to(form, Buffering::Full, Box::new(file.clone()));
         self.with(|names| output.map(map, entries, Some(top), Some(div), names)).unwrap();
         output.finish().unwrap();
-        let text = file.take();
+        let text = text_of(&file);
         if form == Form::Json && !text.is_empty() {
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
@@ -409,7 +392,7 @@ fn maps_of_histograms() {
 #[test]
 fn the_other_records() {
     let run = |form, calls: &dyn Fn(&mut dyn Output)| {
-        let (file, errors) = (Shared::default(), Shared::default());
+        let (file, errors) = (Kept::default(), Kept::default());
         let writer = Writer::new(Buffering::Line, Box::new(file.clone()));
         let mut output: Box<dyn Output> = match form {
             Form::Text => Box::new(text::Text::new(writer, Box::new(errors.clone()))),
@@ -417,13 +400,13 @@ fn the_other_records() {
         };
         calls(output.as_mut());
         output.finish().unwrap();
-        let text = file.take();
+        let text = text_of(&file);
         if form == Form::Json {
             for line in text.lines() {
                 serde_json::from_str::<serde_json::Value>(line).unwrap();
             }
         }
-        (text, errors.take())
+        (text, text_of(&errors))
     };
     let calls = |output: &mut dyn Output| {
         output.attached(1).unwrap();
@@ -434,11 +417,11 @@ fn the_other_records() {
         output.lost_events(7).unwrap();
         output.end().unwrap();
     };
-    let file = Shared::default();
+    let file = Kept::default();
     let mut plain = to(Form::Text, Buffering::Full, Box::new(file.clone()));
     plain.text("cat", b"\xff").unwrap();
     plain.finish().unwrap();
-    assert_eq!(*file.0.borrow(), b"\xff", "bytes stay what they are in text");
+    assert_eq!(file.take(), b"\xff", "bytes stay what they are in text");
     let json = concat!(
         r#"{"type": "attached_probes", "count": 1, "data": {"probes": 1}}"#,
         "\n",

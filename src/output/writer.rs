@@ -49,28 +49,14 @@ impl Drop for Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
-
+    use super::super::Kept;
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Shared(Rc<RefCell<Vec<u8>>>);
-
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.borrow_mut().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn written(buffering: Buffering, steps: impl Fn(&mut Writer)) -> usize {
-        let file = Shared::default();
+        let file = Kept::default();
         let mut writer = Writer::new(buffering, Box::new(file.clone()));
         steps(&mut writer);
-        file.0.borrow().len()
+        file.take().len()
     }
 
     fn put(writer: &mut Writer, size: usize) {
@@ -90,9 +76,9 @@ mod tests {
         assert_eq!(written(Buffering::Line, flush), 3);
         assert_eq!(written(Buffering::Full, flush), 0);
         assert_eq!(written(Buffering::Full, |w| (flush(w), w.write().unwrap()).1), 3);
-        let file = Shared::default();
+        let file = Kept::default();
         put(&mut Writer::new(Buffering::Full, Box::new(file.clone())), 3);
-        assert_eq!(file.0.borrow().len(), 3, "dropping writes what is left");
+        assert_eq!(file.take().len(), 3, "dropping writes what is left");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
 use super::detach;
 use super::event::{self, PerfEvent, process};
 use super::refusal::refused;
-use crate::image::{Attach, Cpus, Sample, Target, UsdtPlace};
+use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::{Feature, Kernel};
 use crate::process::threads;
 
@@ -182,6 +182,11 @@ impl Refusal {
 fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result<Attachment, Refusal> {
     // One event on any CPU is enough for a probe: programs hang on the probe, not on the event's CPU.
     let any_cpu = || Some(kernel.online_cpus().first().copied().unwrap_or(0));
+    // Of one process, it is on all of them.
+    let in_process = |event: PerfEvent, pid: Option<u32>| {
+        let cpu = if pid.is_some() { None } else { any_cpu() };
+        PerfEvent { pid, ..event }.open(cpu)
+    };
     match what {
         Target::Begin | Target::End | Target::Signal | Target::Test | Target::Bench => {
             Ok(Attachment::default())
@@ -209,16 +214,7 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
                 Cpus::One => online.get(..1).unwrap_or(&[0]),
                 Cpus::All => online,
             };
-            let mut all = Attachment::default();
-            for &cpu in cpus {
-                match event.open(Some(cpu)) {
-                    Ok(event) => all.append(on_event(kernel, program, event, *name_id)?),
-                    // A CPU that went away in between has nothing to count.
-                    Err(Refusal::Os(libc::ENODEV)) if cpus.len() > 1 => {}
-                    Err(other) => return Err(other),
-                }
-            }
-            if all.is_empty() { Err(Refusal::Os(libc::ENODEV)) } else { Ok(all) }
+            on_cpus(kernel, program, &event, cpus, *name_id)
         }
         Target::Watchpoint { address, length, mode, pid, name_id } => {
             let event = PerfEvent {
@@ -228,22 +224,16 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
                 breakpoint: Some((*mode, *address)),
                 ..PerfEvent::default()
             };
+            let Some(pid) = pid else {
+                return on_cpus(kernel, program, &event, kernel.online_cpus(), *name_id);
+            };
+            // An event watches one thread, and those that it makes.
             let mut all = Attachment::default();
-            match pid {
-                // An event watches one thread, and those that it makes.
-                Some(pid) => {
-                    for thread in threads(*pid).map_err(|_| Refusal::Os(libc::ESRCH))? {
-                        let opened = PerfEvent { pid: Some(thread), ..event.clone() }.open(None);
-                        match opened {
-                            Err(Refusal::Os(libc::ESRCH)) => {}
-                            other => all.append(on_event(kernel, program, other?, *name_id)?),
-                        }
-                    }
-                }
-                None => {
-                    for &cpu in kernel.online_cpus() {
-                        all.append(on_event(kernel, program, event.open(Some(cpu))?, *name_id)?);
-                    }
+            for thread in threads(*pid).map_err(|_| Refusal::Os(libc::ESRCH))? {
+                let opened = PerfEvent { pid: Some(thread), ..event.clone() }.open(None);
+                match opened {
+                    Err(Refusal::Os(libc::ESRCH)) => {}
+                    other => all.append(on_event(kernel, program, other?, *name_id)?),
                 }
             }
             if all.is_empty() { Err(Refusal::Os(libc::ESRCH)) } else { Ok(all) }
@@ -278,18 +268,12 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
         Target::KprobeMulti { functions, ret, name_ids } => kprobes(program, functions, *ret, name_ids),
         Target::Uprobe { path, offset, ret, pid, name_id } => {
             let event = PerfEvent::probe("uprobe", *ret, Some(path), *offset)?;
-            let event = PerfEvent { pid: *pid, ..event };
-            let cpu = if pid.is_some() { None } else { any_cpu() };
-            on_event(kernel, program, event.open(cpu)?, *name_id)
+            on_event(kernel, program, in_process(event, *pid)?, *name_id)
         }
         Target::Usdt { path, places, pid, name_id, bulk: true, .. } => {
-            let numbers = |of: fn(&UsdtPlace) -> u64| {
-                let numbers: Result<Vec<usize>, _> = places.iter().map(|p| usize::try_from(of(p))).collect();
-                numbers.map_err(|_| Refusal::Os(libc::EINVAL))
-            };
             let options = UprobeMultiOpts {
-                offsets: numbers(|place| place.offset)?,
-                ref_ctr_offsets: numbers(|place| place.semaphore)?,
+                offsets: offsets_in_file(places.iter().map(|place| place.offset))?,
+                ref_ctr_offsets: offsets_in_file(places.iter().map(|place| place.semaphore))?,
                 cookies: vec![u64::from(*name_id); places.len()],
                 ..Default::default()
             };
@@ -297,18 +281,16 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
         }
         Target::Usdt { path, places, pid, name_id, .. } => {
             let mut all = Attachment::default();
-            let cpu = if pid.is_some() { None } else { any_cpu() };
             for place in places {
                 let event = PerfEvent::probe("uprobe", false, Some(path), place.offset)?;
-                let event = PerfEvent { pid: *pid, ..event }.counted_at(place.semaphore)?;
-                all.append(on_event(kernel, program, event.open(cpu)?, *name_id)?);
+                let event = in_process(event.counted_at(place.semaphore)?, *pid)?;
+                all.append(on_event(kernel, program, event, *name_id)?);
             }
             Ok(all)
         }
         Target::UprobeMulti { path, offsets, ret, pid, name_ids } => {
-            let offsets: Result<Vec<usize>, _> = offsets.iter().map(|&o| usize::try_from(o)).collect();
             let options = UprobeMultiOpts {
-                offsets: offsets.map_err(|_| Refusal::Os(libc::EINVAL))?,
+                offsets: offsets_in_file(offsets.iter().copied())?,
                 cookies: cookies(name_ids),
                 retprobe: *ret,
                 ..Default::default()
@@ -316,6 +298,11 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             linked(program.attach_uprobe_multi_with_opts(process(*pid)?, path, "", options))
         }
     }
+}
+
+/// Offsets as libbpf takes them.
+fn offsets_in_file(offsets: impl Iterator<Item = u64>) -> Result<Vec<usize>, Refusal> {
+    offsets.map(|offset| usize::try_from(offset).map_err(|_| Refusal::Os(libc::EINVAL))).collect()
 }
 
 /// A link of libbpf's, or the error number that it left in `errno`.
@@ -361,6 +348,26 @@ fn kprobes(
         }
     }
     if all.is_empty() { Err(Refusal::Os(refusal)) } else { Ok(all) }
+}
+
+/// Runs the program at each overflow of an event on any of these CPUs.
+fn on_cpus(
+    kernel: &Kernel,
+    program: &ProgramMut<'_>,
+    event: &PerfEvent,
+    cpus: &[u32],
+    cookie: u32,
+) -> Result<Attachment, Refusal> {
+    let mut all = Attachment::default();
+    for &cpu in cpus {
+        match event.open(Some(cpu)) {
+            Ok(event) => all.append(on_event(kernel, program, event, cookie)?),
+            // A CPU that went away in between has nothing to count.
+            Err(Refusal::Os(libc::ENODEV)) if cpus.len() > 1 => {}
+            Err(other) => return Err(other),
+        }
+    }
+    if all.is_empty() { Err(Refusal::Os(libc::ENODEV)) } else { Ok(all) }
 }
 
 /// Runs the program at each overflow of an event, or at each hit of a probe.

@@ -257,12 +257,12 @@ fn find_provider(point: &AttachPoint) -> Result<&'static dyn Provider, Diagnosti
     let name = point.parts.first().map_or("", |part| part.text.as_str());
     provider(name).ok_or_else(|| {
         let span = point.parts.first().map_or(point.span, |part| part.span);
+        let problem = Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}"));
         if matches!(name, "asyncwatchpoint" | "aw") {
-            return Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}"))
+            return problem
                 .note("bpftrace 0.25 has left these out")
                 .help("watch an address: watchpoint:0x55d5c2a0:8:w");
         }
-        let problem = Diagnostic::error("unknown-provider", span, format!("Invalid probe type: {name}"));
         if let Some(meant) = meant(point, name) {
             return problem.help(format!("write {meant}"));
         }

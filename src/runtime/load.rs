@@ -299,7 +299,8 @@ pub fn run_many(object: &Object, name: &str, times: u32) -> io::Result<(u32, Dur
     Ok((done.return_value, done.duration))
 }
 
-fn find<'o>(object: &'o Object, name: &str) -> io::Result<libbpf_rs::ProgramMut<'o>> {
+/// A program of an object, by name.
+pub fn find<'o>(object: &'o Object, name: &str) -> io::Result<libbpf_rs::ProgramMut<'o>> {
     let program = object.progs_mut().find(|program| program.name() == name);
     program.ok_or_else(|| io::Error::other(format!("the object has no program {name}")))
 }

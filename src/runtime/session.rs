@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::epoll::{Epoll, Event};
 use super::events::Actions;
-use super::load::{BUG, Loaded, load, run_once};
+use super::load::{BUG, Loaded, find, load, run_once};
 use super::losses::Losses;
 use super::ring::{Drained, Ring};
 use super::signals::Signals;
@@ -261,9 +261,8 @@ impl<'a> Session<'a> {
     }
 
     fn attach(&self, program: &Program, place: &Attach) -> Result<Attached, AttachError> {
-        let handle = self.loaded.object.progs_mut().find(|handle| handle.name() == program.name.as_str());
-        let handle = handle.ok_or_else(|| AttachError {
-            message: format!("the object has no program {}", program.name),
+        let handle = find(&self.loaded.object, &program.name).map_err(|e| AttachError {
+            message: e.to_string(),
             help: None,
             missing: false,
         })?;

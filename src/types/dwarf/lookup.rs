@@ -96,19 +96,11 @@ impl<'d> Reader<'d> {
         if !self.mentions(name) {
             return None;
         }
-        let mut found = None;
-        self.each_unit(&mut |unit| {
-            walk(unit, &mut |item| {
-                if let Found::Enum(offset) = item
-                    && found.is_none()
-                {
-                    let value = enumerators(unit, offset).into_iter().find(|(own, _)| own == name);
-                    found = value.map(|(_, value)| (EntryId { unit: unit.id, offset }, value));
-                }
-            });
-            found.is_none()
-        });
-        found
+        self.first(&mut |unit, item| {
+            let Found::Enum(offset) = item else { return None };
+            let (_, value) = enumerators(unit, offset).into_iter().find(|(own, _)| own == name)?;
+            Some((EntryId { unit: unit.id, offset }, value))
+        })
     }
 
     /// Where the source of a function is, of which the program has no code of its own: file and line.
@@ -116,19 +108,26 @@ impl<'d> Reader<'d> {
         if !self.mentions(name) {
             return None;
         }
+        self.first(&mut |unit, item| {
+            let Found::Function(entry) = item else { return None };
+            if !entry.has_attr(DW_AT_inline) || unit.name(entry).as_deref() != Some(name) {
+                return None;
+            }
+            let line = entry.attr(DW_AT_decl_line).and_then(|a| a.udata_value());
+            let file = entry.attr(DW_AT_decl_file).and_then(|a| a.udata_value());
+            // A split unit's files are listed with its skeleton, so that here only the unit's own is known.
+            let own = || unit.unit.name.map(|name| name.to_string_lossy().into_owned());
+            file.and_then(|file| file_name(unit, file)).or_else(own).zip(line)
+        })
+    }
+
+    /// The first thing of all units that `choose` takes.
+    fn first<T>(&self, choose: &mut dyn FnMut(&UnitData<'d>, Found<'_, 'd>) -> Option<T>) -> Option<T> {
         let mut found = None;
         self.each_unit(&mut |unit| {
             walk(unit, &mut |item| {
-                if let Found::Function(entry) = item
-                    && found.is_none()
-                    && entry.has_attr(DW_AT_inline)
-                    && unit.name(entry).as_deref() == Some(name)
-                {
-                    let line = entry.attr(DW_AT_decl_line).and_then(|a| a.udata_value());
-                    let file = entry.attr(DW_AT_decl_file).and_then(|a| a.udata_value());
-                    // A split unit's files are listed with its skeleton, so that here only the unit's own is known.
-                    let own = || unit.unit.name.map(|name| name.to_string_lossy().into_owned());
-                    found = file.and_then(|file| file_name(unit, file)).or_else(own).zip(line);
+                if found.is_none() {
+                    found = choose(unit, item);
                 }
             });
             found.is_none()

@@ -40,7 +40,7 @@ impl Needs {
         add("btf", Path::new("/sys/kernel/btf/vmlinux").exists(), "this kernel has no BTF");
         let libraries = std::process::Command::new("ldconfig").arg("-p").output();
         let libclang = libraries.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libclang"));
-        add("libclang", libclang, "libclang is not installed");
+        add("libclang", libclang, "libclang is not installed (libclang1-19)");
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
         add("no_kprobe", !kprobe, "this kernel has kprobes");
@@ -72,7 +72,6 @@ impl Needs {
             Path::new("/usr/include/linux/fs.h").exists(),
             "there are no kernel headers (linux-libc-dev)",
         );
-        add("clang", has_libclang(), "libclang is not installed (libclang1-19)");
         add("strace", in_path("strace"), "strace is not installed");
         Needs(needs)
     }
@@ -152,17 +151,6 @@ fn symbols<'a>(wanted: impl Iterator<Item = &'a str>) -> HashSet<&'a str> {
     let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
     let names = text.lines().filter_map(|line| line.split_whitespace().nth(2));
     names.filter_map(|name| wanted.get(name).copied()).collect()
-}
-
-fn has_libclang() -> bool {
-    let directories = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib/llvm-19/lib"];
-    directories.iter().any(|directory| {
-        fs::read_dir(directory).into_iter().flatten().flatten().any(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with("libclang-19.so") || name.starts_with("libclang.so")
-        })
-    })
 }
 
 fn in_path(program: &str) -> bool {
