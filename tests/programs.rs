@@ -2,7 +2,8 @@
 //! to see, and compares what it printed. `tests/programs/README.md` describes the format.
 //!
 //! The same binary runs in the VM tier (`tests/vm/run`), where `BPFTRACE_TEST_TIER=vm` selects the cases marked
-//! `vm = true` and `BPFTRACE_TEST_REQUIRE` names what that kernel has to have. `make test` runs it apart from the
+//! `vm = true`, `BPFTRACE_TEST_REQUIRE` names what that kernel has to have, and `BPFTRACE_TEST_SLOWNESS` is how many
+//! times longer than here everything may take. `make test` runs it apart from the
 //! other tests, as root, and leaves it out among them with `BPFTRACE_TEST_TIER=none`.
 
 #[path = "programs/harness/case.rs"]
@@ -11,6 +12,8 @@ mod case;
 mod expect;
 #[path = "programs/harness/needs.rs"]
 mod needs;
+#[path = "programs/harness/rounds.rs"]
+mod rounds;
 #[path = "programs/harness/run.rs"]
 mod run;
 #[path = "programs/harness/setup.rs"]
@@ -18,11 +21,12 @@ mod setup;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 use crate::needs::Needs;
+use crate::rounds::Rounds;
 use crate::setup::Setup;
 
 fn main() -> ExitCode {
@@ -44,16 +48,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
 
-    let setup = Arc::new(setup);
-    // Cases marked `serial` have the machine to themselves.
-    let machine = Arc::new(RwLock::new(()));
+    let rounds = Arc::new(Rounds::new(setup));
     let skipped: Arc<Mutex<BTreeMap<String, u32>>> = Arc::default();
     let trials = cases
         .into_iter()
-        .filter(|case| !setup.in_vm || case.vm)
+        .filter(|case| rounds.wants(case))
         .map(|case| {
             let missing = needs.missing(&case.needs);
-            let (setup, machine, skipped) = (setup.clone(), machine.clone(), skipped.clone());
+            let (rounds, skipped) = (rounds.clone(), skipped.clone());
             Trial::ignorable_test(case.full_name(), move || {
                 if let Some(reason) = missing {
                     *skipped
@@ -63,26 +65,27 @@ fn main() -> ExitCode {
                         .or_default() += 1;
                     return Ok(Completion::ignored_with(reason));
                 }
-                let outcome = if case.serial {
-                    let _alone = machine.write().unwrap_or_else(PoisonError::into_inner);
-                    run::run(&case, &setup)
-                } else {
-                    let _shared = machine.read().unwrap_or_else(PoisonError::into_inner);
-                    run::run(&case, &setup)
-                };
-                outcome.map(|()| Completion::Completed).map_err(Failed::from)
+                rounds.run(case)
             })
         })
         .collect();
 
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let mut conclusion = libtest_mimic::run(&arguments, trials);
+    let second = rounds.finish();
+    conclusion.num_passed += second.passed;
+    conclusion.num_failed += second.failed;
+    conclusion.num_ignored -= second.waited;
     let skipped = skipped.lock().unwrap_or_else(PoisonError::into_inner);
     for (reason, count) in skipped.iter() {
         println!("SKIPPED {count}: {reason}");
     }
     if !arguments.list {
+        let again = match second.passed {
+            0 => String::new(),
+            n => format!(" ({n} of them ONLY ON A SECOND RUN, see above)"),
+        };
         println!(
-            "{} passed, {} failed, {} skipped",
+            "{} passed{again}, {} failed, {} skipped",
             conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored
         );
     }

@@ -106,6 +106,13 @@ static int touches(long times)
     return sum < 0;
 }
 
+// For so many milliseconds on a machine of its own, and longer where everything takes longer.
+static int stay(long ms)
+{
+    const char *slowness = getenv("SLOWNESS");
+    return usleep(ms * 1000 * (slowness ? atol(slowness) : 1));
+}
+
 // Calls every work_ function, then stays for so many milliseconds, for its addresses to be resolved.
 static int calls(long times, long ms)
 {
@@ -123,7 +130,7 @@ static int calls(long times, long ms)
         sum += work_nest(3);
         sum += work_mangled(1);
     }
-    return usleep(ms * 1000);
+    return stay(ms);
 }
 
 // Uses so many milliseconds of a CPU, however many others want it.
@@ -166,7 +173,7 @@ int main(int argc, char **argv)
     if (!strcmp(verb, "marks")) {
         for (long i = 1; i <= times; i++)
             mark_all((int)i);
-        return argc > 3 ? usleep(atol(argv[3]) * 1000) : 0;
+        return argc > 3 ? stay(atol(argv[3])) : 0;
     }
     if (!strcmp(verb, "exit"))
         return (int)times;

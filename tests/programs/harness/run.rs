@@ -11,6 +11,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use regex::Regex;
+
 use super::case::{Case, Stop};
 use super::expect::{self, Outcome, indent};
 use super::setup::Setup;
@@ -18,8 +20,22 @@ use super::setup::Setup;
 /// In the environment it makes bpftrace say when its probes are attached, with itself on a line of its own.
 const ATTACHED: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 
-/// Runs the case; the error shows the command, what was wrong and all that came out.
-pub fn run(case: &Case, setup: &Setup) -> Result<(), String> {
+/// What was wrong with a run.
+pub struct Fault {
+    /// The command, each fault, and all that came out.
+    pub text: String,
+    /// The tracer's own words, if it said that it had not seen everything.
+    pub lost: Option<String>,
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Fault {
+        Fault { text, lost: None }
+    }
+}
+
+/// Runs the case.
+pub fn run(case: &Case, setup: &Setup) -> Result<(), Fault> {
     let temporary = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
     let scene = Scene::new(case, setup, temporary.path()).map_err(|e| e.to_string())?;
     let mut command = scene.command(case).map_err(|e| e.to_string())?;
@@ -39,7 +55,17 @@ pub fn run(case: &Case, setup: &Setup) -> Result<(), String> {
     if let Some(check) = &case.check {
         scene.check(check, deadline, &mut report);
     }
-    if report.faults.is_empty() { Ok(()) } else { Err(report.show(&shown)) }
+    if report.faults.is_empty() {
+        return Ok(());
+    }
+    Err(Fault { text: report.show(&shown), lost: lost(&report.stderr) })
+}
+
+/// What bpftrace says of hits and events that it did not get.
+fn lost(stderr: &str) -> Option<String> {
+    let pattern = r"(?m)^(Missed|Lost) \d+ .*$|^.*\d+ hits? left out: .*$";
+    let found = Regex::new(pattern).ok()?.find(stderr)?;
+    Some(found.as_str().to_owned())
 }
 
 #[derive(Default)]
@@ -130,6 +156,7 @@ impl<'a> Scene<'a> {
         let own = self.bpftrace.parent().unwrap_or(Path::new("/")).display().to_string();
         command.env("PATH", format!("{own}:{path}")).env("TMP", self.directory).env("LC_ALL", "C");
         command.env("BPFTRACE", self.bpftrace).env("WORKLOAD", &self.setup.workload);
+        command.env("SLOWNESS", self.setup.slowness.to_string());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let tests_own = name == "BPFTRACE_TEST_BINARY" || name == "BPFTRACE_TEST_TIER";

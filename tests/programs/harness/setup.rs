@@ -14,6 +14,8 @@ pub struct Setup {
     /// The compiled `workload.c`.
     pub workload: PathBuf,
     pub in_vm: bool,
+    /// By what the timeouts of cases are multiplied.
+    pub slowness: u64,
     /// The binary where any user may run it: the build's directory may be closed to others.
     for_others: PathBuf,
     /// Where that is.
@@ -28,15 +30,19 @@ impl Setup {
             return Err(format!("there is no {}", bpftrace.display()));
         }
         let in_vm = env::var("BPFTRACE_TEST_TIER").is_ok_and(|tier| tier == "vm");
+        let slowness = match env::var("BPFTRACE_TEST_SLOWNESS") {
+            Ok(text) => text.parse().map_err(|_| format!("BPFTRACE_TEST_SLOWNESS={text} is not a number"))?,
+            Err(_) => 1,
+        };
         // Before anything is started: a file that another process has inherited open for writing cannot be run.
         let (directory, for_others) =
             copy_for_others(&bpftrace).map_err(|e| format!("cannot copy it: {e}"))?;
-        Ok(Setup { bpftrace, workload: workload()?, in_vm, for_others, _directory: directory })
+        Ok(Setup { bpftrace, workload: workload()?, in_vm, slowness, for_others, _directory: directory })
     }
 
-    /// An emulated CPU is several times slower.
+    /// How long something may take here that may take so many seconds on a machine of its own.
     pub fn timeout(&self, seconds: u64) -> Duration {
-        Duration::from_secs(if self.in_vm { seconds * 5 } else { seconds })
+        Duration::from_secs(seconds * self.slowness)
     }
 
     /// The binary for this user, or for whoever runs the tests.
