@@ -166,6 +166,25 @@ pub struct FromEnvironment {
 }
 
 impl Config {
+    /// The size of a string that is read without a length: `max_strlen` characters and the NUL.
+    pub fn text_size(&self) -> u32 {
+        let most = self.max_strlen.saturating_add(1).min(MAX_VALUE);
+        u32::try_from(most).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a string of so many characters, whose type has that size, was longer where it was read. One of exactly
+    /// `max_strlen` characters cannot be told from a longer one; literals and arrays of that length have a byte to
+    /// spare.
+    pub fn is_cut(&self, characters: usize, size: u32) -> bool {
+        size == self.text_size() && characters + 1 >= size as usize
+    }
+
+    /// The size of a string of up to so many characters that is never one that was cut.
+    pub fn whole_text_size(&self, characters: u32) -> u32 {
+        let size = characters.saturating_add(1);
+        size.saturating_add(u32::from(size == self.text_size()))
+    }
+
     /// Sets a variable from its text. `inverse` is for old names that said the opposite.
     pub fn set(&mut self, variable: &'static Variable, value: &str, inverse: bool) -> Result<(), BadValue> {
         let refused = || BadValue { name: variable.name, value: value.into(), expects: variable.expects };

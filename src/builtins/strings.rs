@@ -3,7 +3,7 @@
 use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Value, build, characters};
 use crate::diagnostics::Diagnostic;
-use crate::ir::{Expr, ExprKind};
+use crate::ir::{self, Expr, ExprKind};
 use crate::syntax::ast;
 use crate::types::{Int, Space, Type, layout};
 
@@ -16,8 +16,10 @@ pub const TABLE: &[Builtin] = &[
         string,
     )
     .doc(
-        "At most `length` bytes with its NUL, so one character less; and never more than `max_strlen`. Where a probe \
-         in the kernel does not know whose memory an address is of, as with `arg1` of a system call, the address tells.",
+        "At most `length` bytes with its NUL, so one character less; without a length, or with a larger one, at most \
+         `max_strlen` characters. Of a string, as many are kept; of a literal or a parameter (`str($1, 3)`) `length` \
+         characters. A literal number is written out: `str(0)` is \"0\". Where a probe in the kernel does not know \
+         whose memory an address is of, as with `arg1` of a system call, the address tells.",
     ),
     Builtin::function(
         "buf",
@@ -37,7 +39,7 @@ pub const TABLE: &[Builtin] = &[
     .doc("`==` compares whole strings."),
 ];
 
-/// The most that a string or buffer may hold, as `max_strlen` says.
+/// The most bytes that are read, as `max_strlen` says.
 pub(super) fn longest(call: &Call<'_, '_, '_>) -> u32 {
     u32::try_from(call.check.host.config.max_strlen).unwrap_or(u32::MAX).max(1)
 }
@@ -61,13 +63,15 @@ fn length(call: &mut Call<'_, '_, '_>, index: usize) -> Checked<Option<Length>> 
 }
 
 fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    if let Some(ast::Expr { kind: ast::ExprKind::Positional(number), span }) = call.syntax.first() {
-        return Ok(call.check.positional_text(*number, *span));
-    }
-    let from = call.value(0)?;
+    let from = first_of_string(call)?;
     let limit = length(call, 1)?;
+    if from.literal
+        && let Some(number) = from.constant()
+    {
+        return Ok(shortened(call.check.text(number.to_string().as_bytes(), call.span), limit, call));
+    }
     if let Type::Str(_) = from.ty() {
-        return Ok(from);
+        return Ok(shortened(from, limit, call));
     }
     let (found, at) = (from.ty().clone(), call.arg_span(0));
     let Some((address, space)) = memory(call, from) else {
@@ -92,13 +96,70 @@ fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                     .help("max_strlen sets how long strings may be"),
                 );
             }
-            (n.clamp(1, longest), None)
+            (n.clamp(1, call.check.host.config.text_size()), None)
         }
-        Some(Length::Runtime(len)) => (longest, Some(Box::new(len))),
-        None => (longest, None),
+        Some(Length::Runtime(len)) => (call.check.host.config.text_size(), Some(Box::new(len))),
+        None => (call.check.host.config.text_size(), None),
     };
     let kind = ExprKind::ReadString { address: Box::new(address), len, space };
     Ok(Value::new(build::expr(kind, Type::Str(size), call.span)))
+}
+
+/// The first argument; a parameter as the text that it is, also with some of it left out: `str($1 + 2)`.
+fn first_of_string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    use ast::{BinaryOp, ExprKind};
+    match call.syntax.first() {
+        Some(ast::Expr { kind: ExprKind::Positional(number), span }) => {
+            Ok(call.check.positional_text(*number, *span))
+        }
+        Some(ast::Expr { kind: ExprKind::Binary { op: BinaryOp::Add, left, right }, span }) => {
+            let ExprKind::Positional(number) = left.kind else { return call.value(0) };
+            let skipped = call.check.expr(right)?;
+            match skipped.constant().map(usize::try_from) {
+                Some(Ok(skipped)) => {
+                    let whole = call.check.positional_text(number, left.span);
+                    let rest = whole.text().and_then(|text| text.get(skipped..)).unwrap_or_default();
+                    Ok(call.check.text(rest, *span))
+                }
+                _ => call.value(0),
+            }
+        }
+        _ => call.value(0),
+    }
+}
+
+/// A string of which no more is kept than was asked for.
+fn shortened(from: Value, limit: Option<Length>, call: &mut Call<'_, '_, '_>) -> Value {
+    let Type::Str(size) = *from.ty() else { return from };
+    match limit {
+        None => from,
+        Some(Length::Constant(n)) => match from.text() {
+            Some(text) => {
+                let kept = text.get(..n as usize).unwrap_or(text);
+                call.check.text(kept, call.span)
+            }
+            None if n < size => {
+                let cut = ExprKind::Cast(Box::new(from.expr));
+                Value::new(build::expr(cut, Type::Str(n.max(1)), call.span))
+            }
+            None => from,
+        },
+        Some(Length::Runtime(len)) => {
+            let span = call.span;
+            let (set, copy) = call.check.keep(from.expr);
+            let ir::ExprKind::Var(var) = copy.kind else { return Value::new(copy) };
+            let place = ir::Place { kind: ir::PlaceKind::Variable(var), ty: copy.ty, span };
+            let address = build::cast(build::address_of(place, Space::Kernel), Type::U64);
+            let read = ExprKind::ReadString {
+                address: Box::new(address),
+                len: Some(Box::new(len)),
+                space: Space::Kernel,
+            };
+            let read = build::expr(read, Type::Str(size), span);
+            let kind = ExprKind::Block { body: vec![set], value: Box::new(read) };
+            Value::new(build::expr(kind, Type::Str(size), span))
+        }
+    }
 }
 
 /// The address, as a number, that a value is or lies at, and the memory that it is in.

@@ -57,7 +57,9 @@ fn leader_comm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 /// The name of a thread. Unlike other arrays of characters it always ends with a NUL (`__set_task_comm` in the
 /// kernel's `fs/exec.c`), for which no room has to be made.
 fn ended(mut comm: Value) -> Value {
-    if let (ExprKind::Load(place), Type::Str(17)) = (&mut comm.expr.kind, &comm.expr.ty) {
+    if let (ExprKind::Load(place), Type::Str(_)) = (&mut comm.expr.kind, &comm.expr.ty)
+        && matches!(place.ty, Type::Array { len: 16, .. })
+    {
         place.ty = Type::Str(16);
         comm.expr.ty = Type::Str(16);
     }

@@ -1,7 +1,6 @@
 //! What can be found out about strings, and strings made of strings. Wherever a string is wanted, an array of
 //! characters or a pointer to them does as well.
 
-use super::strings::longest;
 use super::{Builtin, Kind, required};
 use crate::check::{Call, Checked, Value, build, literal_bool, literal_int, literal_text};
 use crate::diagnostics::Diagnostic;
@@ -19,7 +18,7 @@ pub const TABLE: &[Builtin] = &[
         "How many characters a string has",
         strlen,
     )
-    .doc("Of a pointer, no more are counted than `max_strlen` allows."),
+    .doc("Of a pointer, no more are counted than `max_strlen`."),
     Builtin::function(
         "strcap",
         &[required("string", TEXT)],
@@ -50,7 +49,7 @@ pub const TABLE: &[Builtin] = &[
         "Two strings as one",
         str_concat,
     )
-    .doc("It has at most as many bytes as `max_strlen` says; what is more is cut off."),
+    .doc("It has at most `max_strlen` characters; what is more is cut off."),
     Builtin::function(
         "memcmp",
         &[required("left", Kind::Any), required("right", Kind::Any), required("count", Kind::Int)],
@@ -71,7 +70,7 @@ fn text(call: &mut Call<'_, '_, '_>, index: usize) -> Checked<Value> {
     match value.ty().clone() {
         Type::Str(_) => Ok(value),
         Type::Ptr { to, .. } if character(&to) => {
-            let size = longest(call);
+            let size = call.check.host.config.text_size();
             Ok(read(call, value, size).unwrap_or_else(|| Value::new(build::text(b"", call.span))))
         }
         Type::Array { elem, len } if character(&elem) => {
@@ -186,18 +185,22 @@ fn check_walk(call: &mut Call<'_, '_, '_>, index: usize, ty: &Type, limit: u32) 
 
 fn str_concat(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let (first, second) = (text(call, 0)?, text(call, 1)?);
-    let longest = longest(call);
+    let longest = call.check.host.config.text_size();
     let span = call.span;
     if let (Some(a), Some(b)) = (known(&first), known(&second)) {
         let both = [a, b].concat();
         let room = longest.saturating_sub(1) as usize;
-        return Ok(literal_text(both.get(..room).unwrap_or(&both), span));
+        return Ok(match both.get(..room) {
+            Some(cut) if both.len() > room => literal_text(cut, span),
+            _ => call.check.text(&both, span),
+        });
     }
     // In large steps, since `$s = str_concat($s, "x")` gives `$s` a larger type on every pass over the script.
     let size = match (first.ty(), second.ty()) {
         (Type::Str(a), Type::Str(b)) => {
             let both = a.saturating_add(*b).saturating_sub(1);
-            both.checked_next_power_of_two().unwrap_or(longest).min(longest)
+            let size = both.checked_next_power_of_two().unwrap_or(longest).min(longest);
+            if both <= size { call.check.host.config.whole_text_size(size.saturating_sub(1)) } else { size }
         }
         _ => longest,
     };

@@ -42,7 +42,9 @@ impl Checker<'_, '_> {
                     Some(build::cast(value.expr, to.clone()))
                 }
             },
-            (Type::Str(have), Type::Str(size)) if have <= size => Some(resize(value.expr, to.clone())),
+            (Type::Str(have), Type::Str(size)) if self.holds_text(*size, *have) => {
+                Some(resize(value.expr, to.clone()))
+            }
             (Type::Buf(have), Type::Buf(size)) if have <= size => Some(resize(value.expr, to.clone())),
             (Type::Ptr { .. }, Type::Ptr { .. }) => {
                 let shape = value.shape();
@@ -210,7 +212,7 @@ impl Checker<'_, '_> {
                 None => return self.cannot_cast(&from, &to, span),
             },
             Type::Str(size) => match from {
-                Type::Str(have) if *size == 0 || have <= *size => {
+                Type::Str(have) if *size == 0 || self.holds_text(*size, have) => {
                     let size = if *size == 0 { have } else { *size };
                     resize(value.expr, Type::Str(size))
                 }
@@ -220,6 +222,12 @@ impl Checker<'_, '_> {
             _ => return self.cannot_cast(&from, &to, span),
         };
         Ok(Value { space, ..Value::new(ir::Expr { span, ..expr }) })
+    }
+
+    /// Whether a string of so many bytes holds one of that many. What `str()` reads without a length may be kept in a
+    /// `string[max_strlen]`, where a last character makes room for the NUL.
+    fn holds_text(&self, size: u32, text: u32) -> bool {
+        text <= size || (text == self.host.config.text_size() && text == size.saturating_add(1))
     }
 
     /// Between integers and arrays, by their bytes.

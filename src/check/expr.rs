@@ -18,7 +18,7 @@ impl Checker<'_, '_> {
         match &e.kind {
             ExprKind::Int(number) => Ok(literal_int(*number, span)),
             ExprKind::Bool(value) => Ok(literal_bool(*value, span)),
-            ExprKind::Str(bytes) => Ok(literal_text(bytes, span)),
+            ExprKind::Str(bytes) => Ok(self.text(bytes, span)),
             ExprKind::Name(name) => self.name(name, span),
             ExprKind::Variable(name) => self.read_variable(name, span),
             ExprKind::Map { name, key } => self.read_map(name, key.as_deref(), span),
@@ -244,9 +244,9 @@ impl Checker<'_, '_> {
             Some(text) => match parse_number(text) {
                 Some(n) => match self.folded(Some(n), span) {
                     Ok(value) => value,
-                    Err(_) => literal_text(text.as_bytes(), span),
+                    Err(_) => self.text(text.as_bytes(), span),
                 },
-                None => literal_text(text.as_bytes(), span),
+                None => self.text(text.as_bytes(), span),
             },
         }
     }
@@ -254,7 +254,19 @@ impl Checker<'_, '_> {
     /// The text of `$1`, however it looks, for `str($1)`.
     pub fn positional_text(&self, number: u32, span: Span) -> Value {
         let text = usize::try_from(number).ok().and_then(|n| self.options.positional.get(n.checked_sub(1)?));
-        literal_text(text.map_or(b"", |t| t.as_bytes()), span)
+        self.text(text.map_or(b"", |t| t.as_bytes()), span)
+    }
+
+    /// A literal string, of a type that no string which was cut has.
+    pub fn text(&self, bytes: &[u8], span: Span) -> Value {
+        let value = literal_text(bytes, span);
+        match *value.ty() {
+            Type::Str(size) => {
+                let ty = Type::Str(self.host.config.whole_text_size(size.saturating_sub(1)));
+                Value { expr: ir::Expr { ty, ..value.expr }, ..value }
+            }
+            _ => value,
+        }
     }
 
     /// A name alone: a builtin, or a constant of the kernel's enums.
@@ -273,7 +285,7 @@ impl Checker<'_, '_> {
                 Ok(Value::new(expr))
             }
             Some(Named::Number(number)) => self.folded(Some(number), span),
-            Some(Named::Text(text)) => Ok(literal_text(&text, span)),
+            Some(Named::Text(text)) => Ok(self.text(&text, span)),
             None => self.unknown_name(name, span),
         }
     }
@@ -346,7 +358,7 @@ impl Checker<'_, '_> {
                     .help("pid, tid and the like are builtins"),
                 );
             }
-            return Ok(Value::new(super::place::recorded(ir::Expr { span, ..value.clone() })));
+            return Ok(Value::new(self.recorded(ir::Expr { span, ..value.clone() })));
         }
         let names: Vec<&str> = args.iter().map(|(n, _)| n.as_str()).collect();
         let hidden = self.in_view(|v| v.hidden.iter().find(|(n, _)| n == name).cloned());
@@ -405,8 +417,7 @@ impl Checker<'_, '_> {
     /// `args` alone: all of them as a record.
     pub fn all_arguments(&mut self, span: Span) -> Checked<Value> {
         let args = self.arguments(span)?.into_iter().filter(|(_, expr)| !self.is_common_field(expr));
-        let parts =
-            args.map(|(name, expr)| (name, Value::new(super::place::recorded(ir::Expr { span, ..expr }))));
+        let parts = args.map(|(name, expr)| (name, Value::new(self.recorded(ir::Expr { span, ..expr }))));
         let parts = parts.collect();
         Ok(self.pack_record(parts, span))
     }

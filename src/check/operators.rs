@@ -329,9 +329,9 @@ impl Checker<'_, '_> {
                 (BinaryOp::Add, None, Some(n)) => {
                     let skip = usize::try_from(n).unwrap_or(usize::MAX);
                     let rest = text.get(skip..).unwrap_or_default();
-                    Ok(Some(literal_text(rest, span)))
+                    Ok(Some(self.text(rest, span)))
                 }
-                (BinaryOp::Add, Some(more), _) => Ok(Some(literal_text(&[text, more].concat(), span))),
+                (BinaryOp::Add, Some(more), _) => Ok(Some(self.text(&[text, more].concat(), span))),
                 (_, Some(other), _) => Ok(compare(op, text, other).map(|b| literal_bool(b, span))),
                 _ => Ok(None),
             };

@@ -56,7 +56,7 @@ impl Checker<'_, '_> {
             }
             Some(len) => {
                 let array = build::load(place);
-                Value::new(ir::Expr { ty: Type::Str(len.saturating_add(1)), ..array })
+                Value::new(ir::Expr { ty: Type::Str(self.host.config.whole_text_size(len)), ..array })
             }
             None => Value::new(build::load(place)),
         }
@@ -140,7 +140,7 @@ impl Checker<'_, '_> {
         if let Type::Array { elem, len } = &ty
             && **elem == Type::Int(Int::I8)
         {
-            let string = Type::Str(len.saturating_add(1));
+            let string = Type::Str(self.host.config.whole_text_size(*len));
             let array = build::part(base, field.offset, ty, span);
             return Value::new(build::expr(ExprKind::Pack(vec![(0, array)]), string, span));
         }
@@ -396,25 +396,24 @@ impl Checker<'_, '_> {
         let sum = build::binary(ir::Binary::Add, build::cast(pointer, Type::U64), bytes);
         ir::Expr { span, ..build::cast(sum, ty) }
     }
+
+    /// A tracepoint's argument: an array of characters in the record may be full as one of a struct.
+    pub fn recorded(&self, argument: ir::Expr) -> ir::Expr {
+        match (argument.kind, argument.ty) {
+            (ExprKind::Load(mut place), Type::Str(len))
+                if matches!(place.kind, PlaceKind::Context { .. }) =>
+            {
+                place.ty = array_of_characters(len);
+                let ty = Type::Str(self.host.config.whole_text_size(len));
+                ir::Expr { kind: ExprKind::Load(place), ty, span: argument.span }
+            }
+            (kind, ty) => ir::Expr { kind, ty, span: argument.span },
+        }
+    }
 }
 
 fn array_of_characters(len: u32) -> Type {
     Type::Array { elem: Box::new(Type::Int(Int::I8)), len }
-}
-
-/// A tracepoint's argument: an array of characters in the record may be full as one of a struct.
-pub fn recorded(argument: ir::Expr) -> ir::Expr {
-    match (argument.kind, argument.ty) {
-        (ExprKind::Load(mut place), Type::Str(len)) if matches!(place.kind, PlaceKind::Context { .. }) => {
-            place.ty = array_of_characters(len);
-            ir::Expr {
-                kind: ExprKind::Load(place),
-                ty: Type::Str(len.saturating_add(1)),
-                span: argument.span,
-            }
-        }
-        (kind, ty) => ir::Expr { kind, ty, span: argument.span },
-    }
 }
 
 /// A string that was an array of characters as that array, for what looks at its bytes.
@@ -441,9 +440,7 @@ pub fn characters(value: Value) -> Value {
 /// curtask.comm`. The last character of a full one makes room for the NUL.
 pub fn in_size_of_array(value: Value, declared: u32) -> Value {
     let expr = match value.expr {
-        ir::Expr { kind: ExprKind::Load(mut place), ty: Type::Str(size), span }
-            if size == declared.saturating_add(1)
-                && matches!(&place.ty, Type::Array { len, .. } if *len == declared) =>
+        ir::Expr { kind: ExprKind::Load(mut place), ty: Type::Str(_), span } if matches!(&place.ty, Type::Array { len, .. } if *len == declared) =>
         {
             place.ty = Type::Str(declared);
             ir::Expr { ty: place.ty.clone(), kind: ExprKind::Load(place), span }

@@ -190,8 +190,10 @@ pub const VARIABLES: &[Variable] = variables! {
     set |v| number(v)?;
     get |f| f;
 
-    /// How long strings are at most, in bytes, where the script does not say it: those that `str`, `buf` and `path`
-    /// read.
+    /// How long strings are at most, in characters, where the script does not say it: those that `str` and `path` read.
+    /// `buf` reads at most so many bytes.
+    ///
+    /// What is longer is cut, and shown with `str_trunc_trailer` behind it.
     ///
     /// Long strings do not live on the BPF stack, so that they may be much longer than it; each costs memory for
     /// every CPU and, as a key or value of a map, for every key.

@@ -205,15 +205,15 @@ fn strings_buffers_and_addresses() {
 fn a_string_as_long_as_strings_may_be_was_cut() {
     let mut bench = Bench::new();
     bench.config.max_strlen = 6;
-    assert_eq!(bench.both(&Type::Str(6), b"abcde\0").0, "abcde..");
-    assert_eq!(bench.both(&Type::Str(6), b"abcd\0e").0, "abcd");
-    assert_eq!(bench.both(&Type::Str(5), b"abcd\0").0, "abcd", "as long as the script asked for");
+    assert_eq!(bench.both(&Type::Str(7), b"abcdef\0").0, "abcdef..");
+    assert_eq!(bench.both(&Type::Str(7), b"abcde\0f").0, "abcde");
+    assert_eq!(bench.both(&Type::Str(6), b"abcde\0").0, "abcde", "as long as the script asked for");
     bench.config.str_trunc_trailer = "_".into();
-    let bare = Bytes { ty: &Type::Str(6), bytes: b"abcde", bare: true };
+    let bare = Bytes { ty: &Type::Str(7), bytes: b"abcdef", bare: true };
     let mut text = vec![];
     let format = Format::parse("<%s>").unwrap();
     bench.with(|names| format_to(&mut text, &format, &[bare], names));
-    assert_eq!(text, b"<abcde_>");
+    assert_eq!(text, b"<abcdef_>");
     let bare = Bytes { ty: &Type::Buf(6), bytes: b"ab", bare: true };
     text.clear();
     bench.with(|names| format_to(&mut text, &Format::parse("<%rh>").unwrap(), &[bare], names));

@@ -316,7 +316,7 @@ impl Show<'_, '_> {
             Type::Str(size) => {
                 let text = characters(value);
                 out.extend_from_slice(text);
-                if self.truncated(text.len(), *size) {
+                if self.names.config.is_cut(text.len(), *size) {
                     out.extend_from_slice(self.names.config.str_trunc_trailer.as_bytes());
                 }
             }
@@ -384,13 +384,6 @@ impl Show<'_, '_> {
     fn unsigned(&self, out: &mut Vec<u8>, n: u64) -> Leaf {
         number::unsigned(out, n);
         Leaf::Unsigned(n)
-    }
-
-    /// Whether a string of that many characters was longer where it was read: one that fills a string as large as the
-    /// configuration allows, since the kernel's copying always leaves a NUL. A text of exactly that length cannot be
-    /// told from a longer one. A field of a struct may be full without one, and is all there is.
-    fn truncated(&self, characters: usize, size: u32) -> bool {
-        u64::from(size) == self.names.config.max_strlen && characters + 1 >= size as usize
     }
 
     fn stack(&mut self, out: &mut Vec<u8>, format: StackFormat, pid: Option<u32>, bytes: &[u8]) {

@@ -65,7 +65,7 @@ const BOOLS: &[Template] = &[
     ("(curtask ? true : false)", &[], Ty::Bool),
 ];
 
-/// Strings, whose size the last word is; 0 for `max_strlen`.
+/// Strings, whose size the last word is; 0 for `max_strlen` characters and the NUL.
 const STRINGS: &[(&str, &[Ty], u32)] = &[
     ("comm", &[], 16),
     ("pcomm", &[], 16),
@@ -150,7 +150,7 @@ pub fn value(maker: &mut Maker, ty: &Ty) -> Option<Expr> {
             let fits: Vec<_> = STRINGS
                 .iter()
                 .map(|(template, types, len)| {
-                    (*template, *types, if *len == 0 { longest } else { (*len).min(longest) })
+                    (*template, *types, if *len == 0 { longest + 1 } else { (*len).min(longest) })
                 })
                 .filter(|(.., len)| *len <= *size)
                 .collect();
