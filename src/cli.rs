@@ -69,6 +69,7 @@ pub struct Options {
     /// `-k`
     pub report_helper_errors: bool,
     pub unsafe_mode: bool,
+    pub fix_renames: bool,
     /// C headers.
     pub includes: Includes,
     /// Where debug information of programs is looked for besides the usual places.
@@ -279,6 +280,7 @@ fn options(
         warnings: !arguments.no_warnings,
         report_helper_errors: arguments.warnings > 0,
         unsafe_mode: arguments.unsafe_mode,
+        fix_renames: arguments.fix_renames,
         debug_files: arguments.debuginfo,
         includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, env) },
         verify_llvm_ir: arguments.verify_llvm_ir || env("BPFTRACE_VERIFY_LLVM_IR").is_some(),

@@ -385,7 +385,7 @@ fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagn
     program.probes.retain(|probe| probe.attach.iter().all(|attach| purpose.wants(&attach.what)));
     let missing = match purpose {
         Purpose::Trace if before == 0 => Diagnostic::error("no-probes", None, "No probes to attach")
-            .help("a script is made of probes: BEGIN { printf(\"hello\\n\"); }"),
+            .help("a script is made of probes (BEGIN { printf(\"hello\\n\"); }), and of these one at least has to be there"),
         Purpose::Trace if program.probes.is_empty() && before > 0 => {
             Diagnostic::error("no-probes", None, "the script has only test and bench probes")
                 .help("run them with --test or --bench")
@@ -421,6 +421,7 @@ fn host<'a>(
         pid: options.run.pid.or_else(|| child.map(|child| child.process().pid())),
         command: child.map(|child| child.program().to_owned()),
         unsafe_mode: options.unsafe_mode,
+        fix_renames: options.fix_renames,
         warnings: vec![],
     }
 }

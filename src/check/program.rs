@@ -7,7 +7,7 @@ use super::declarations::Declared;
 use super::env::MapInfo;
 use super::scope::Current;
 use super::{Checker, Resolve, build, walk};
-use crate::diagnostics::{Diagnostic, Diagnostics, Span};
+use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Span};
 use crate::image::{self, MapKind};
 use crate::ir;
 use crate::probes::{Group, Host, View};
@@ -54,6 +54,15 @@ pub fn resolve<'s>(
         }
         let (groups, problems) =
             resolve(&probe.attach_points, walk::uses(probe), host, &mut |name| names.add(name));
+        if groups.is_empty()
+            && problems.iter().any(|p| p.severity == Severity::Warning)
+            && !problems.has_errors()
+            && !probe.attach_points.is_empty()
+        {
+            let message = "Probe has no valid attach points. It is being removed which may cause issues with \
+                           program behavior.";
+            diagnostics.push(Diagnostic::warning("no-attach-points", probe.span, message));
+        }
         diagnostics.extend(problems);
         instances.extend(groups.into_iter().map(|group| Instance { probe, group: Rc::new(group) }));
     }

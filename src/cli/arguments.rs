@@ -89,6 +89,9 @@ pub(super) struct Arguments {
     /// Allow what can change or stop the system, such as system()
     #[arg(long = "unsafe", help_heading = "Compiling")]
     pub unsafe_mode: bool,
+    /// Where a kernel function has another name in this kernel, probe that one
+    #[arg(long, help_heading = "Compiling")]
+    pub fix_renames: bool,
     /// Look for C headers in this directory
     #[arg(short = 'I', value_name = "DIR", help_heading = "Compiling")]
     pub include_dirs: Vec<PathBuf>,

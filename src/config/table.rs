@@ -201,8 +201,10 @@ pub const VARIABLES: &[Variable] = variables! {
     set |v| number(v).filter(|n| (1..=MAX_VALUE).contains(n))?;
     get |f| f;
 
-    /// What becomes of a probe that cannot be attached, because it is not there or the kernel refuses it: `error`
-    /// ends the script, `warn` goes on without it and says so, `ignore` goes on in silence.
+    /// What becomes of a probe that cannot be attached, because it is not there (the function, its module or the
+    /// whole program) or the kernel refuses it: `error` ends the script, `warn` goes on without it and says so,
+    /// `ignore` goes on in silence. If nothing at all is left to attach, the script ends in any case. What is written
+    /// wrong is always an error.
     missing_probes: "error, warn or ignore";
     set |v| match v.to_ascii_lowercase().as_str() {
         "error" => Missing::Error,

@@ -142,6 +142,7 @@ pub const CODES: &[&str] = &[
     "record",
     "record-size",
     "recursive-macro",
+    "renamed-function",
     "retired-config",
     "retval-unavailable",
     "ring",

@@ -150,8 +150,6 @@ pub struct AttachError {
     pub message: String,
     /// What can be done about it.
     pub help: Option<String>,
-    /// The target is gone or was never there, so `missing_probes` decides whether that is an error.
-    pub missing: bool,
 }
 
 /// Attaches a loaded program to one place of its list. Not for those that the runtime runs itself:
@@ -159,11 +157,9 @@ pub struct AttachError {
 pub fn attach(kernel: &Kernel, program: &ProgramMut<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
     attach_to(kernel, program, &attach.what).map_err(|why| match why {
         Refusal::Os(errno) => refused(kernel, attach, errno),
-        Refusal::Words(message) => AttachError {
-            message: format!("Unable to attach probe: {}: {message}", attach.name),
-            help: None,
-            missing: false,
-        },
+        Refusal::Words(message) => {
+            AttachError { message: format!("Unable to attach probe: {}: {message}", attach.name), help: None }
+        }
     })
 }
 

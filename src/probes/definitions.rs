@@ -76,6 +76,7 @@ mod tests {
             pid: None,
             command: None,
             unsafe_mode: false,
+            fix_renames: false,
             warnings: vec![],
         };
         let mut names = vec![];

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::renames::{self, Made, Other};
 use super::{Host, point};
 use crate::diagnostics::{Diagnostic, Span, suggest};
-use crate::kernel::{Feature, Kernel};
+use crate::kernel::{Feature, Kernel, kallsyms};
 use crate::pattern::{Pattern, has_wildcard};
 use crate::syntax::ast::{AttachPart, AttachPoint};
 use crate::types::store::Signature;
 
 /// What kernel functions belong to that are no module's.
 pub(super) const VMLINUX: &str = "vmlinux";
+/// What fentry calls BPF programs' module.
+pub(super) const PROGRAMS: &str = "bpf";
 
 /// `[module:]function` of an attach point.
 pub(super) struct Request<'a> {
@@ -137,7 +140,7 @@ fn why_missing(provider: &str, request: &Request<'_>, kernel: &Kernel, span: Spa
                 module.text,
                 request.name()
             );
-            let problem = Diagnostic::error("unknown-module", module.span, message);
+            let problem = Diagnostic::error(point::NO_MODULE, module.span, message);
             return point::did_you_mean(problem, &module.text, loaded)
                 .help(format!("load it: modprobe {}", module.text));
         }
@@ -146,44 +149,135 @@ fn why_missing(provider: &str, request: &Request<'_>, kernel: &Kernel, span: Spa
         return problem.note("no function that can be traced matches the pattern");
     }
     let name = request.function.text.split('+').next().unwrap_or("");
-    let (mut names, mut elsewhere) = (vec![], None);
-    let read = kernel.traceable(|f| {
+    match look(kernel, name, request.module.map(|m| m.text.as_str())) {
+        Ok(look) => look.explain(provider, name, kernel).add_to(problem),
+        Err(error) => problem.note(unreadable(&error, span).message),
+    }
+}
+
+/// What there is of a function in the running kernel.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// The function itself is there and can be traced, in the module that was asked for.
+    pub exists: bool,
+    /// Another module has a function of that name.
+    pub elsewhere: Option<String>,
+    /// What the function is called in this kernel.
+    pub successor: Option<Other>,
+    /// What its callers did not take in, where that is all that is left of it.
+    part: Option<String>,
+    /// Names that may have been meant.
+    near: Vec<String>,
+    /// A probe that sees about the same.
+    instead: Option<String>,
+}
+
+/// Looks for a function by all names that it may have.
+pub(super) fn look(kernel: &Kernel, name: &str, module: Option<&str>) -> std::io::Result<Look> {
+    let (others, instead) = renames::others(name);
+    let mut look = Look { instead, ..Look::default() };
+    let (mut names, mut made, mut present) = (vec![], None, vec![false; others.len()]);
+    kernel.traceable(|f| {
+        let own = f.module.unwrap_or(VMLINUX);
         if f.name == name {
-            elsewhere = Some(f.module.unwrap_or(VMLINUX).to_owned());
+            match module.is_none_or(|m| m == own) {
+                true => look.exists = true,
+                false => look.elsewhere = Some(own.to_owned()),
+            }
+        }
+        match renames::made_of(f.name, name) {
+            Some(Made::Clone) if made.is_none() => made = Some(f.name.to_owned()),
+            Some(Made::Part) => look.part = Some(f.name.to_owned()),
+            _ => {}
+        }
+        if let Some(at) = others.iter().position(|other| other.name == f.name) {
+            present[at] = true;
         }
         // Most of the kernel's functions are nothing like it, and need not be kept.
         if f.name.len().abs_diff(name.len()) < 16 {
             names.push(f.name.to_owned());
         }
-        true
-    });
-    if let Err(error) = read {
-        return problem.note(unreadable(&error, span).message);
+        !look.exists
+    })?;
+    if look.exists {
+        return Ok(look);
     }
-    if let Some(module) = elsewhere {
-        return problem.help(format!("{name} is in {module}: write {provider}:{module}:{name}"));
-    }
-    let problem = match kernel.symbol(name) {
-        Some(_) => problem.note(format!(
-            "{name} exists but is not traceable: it is marked notrace, or it belongs to the probes themselves"
-        )),
-        None => {
-            problem.note(format!("{name} is not traceable: the kernel has no such function, or inlines it"))
+    let why =
+        |made: &String| format!("the compiler made {made} of {name}, and may have changed its parameters");
+    let made = made.map(|made| Other { why: why(&made), name: made, differs: None });
+    look.successor = made
+        .or_else(|| others.into_iter().zip(present).find(|(_, present)| *present).map(|(other, _)| other));
+    look.near = suggest::closest(name, &names);
+    Ok(look)
+}
+
+/// Why a function cannot be probed, and what can be instead.
+#[derive(Debug, Default)]
+pub(super) struct Explained {
+    pub note: Option<String>,
+    pub help: Vec<String>,
+}
+
+impl Explained {
+    fn add_to(self, mut problem: Diagnostic) -> Diagnostic {
+        if let Some(note) = self.note {
+            problem = problem.note(note);
         }
-    };
-    let near = suggest::closest(name, &names);
-    let made: Vec<&String> = near.iter().filter(|n| is_made_of(n, name)).collect();
-    match made.as_slice() {
-        [] => point::did_you_mean(problem, name, &near),
-        [made, ..] => problem.help(format!(
-            "the compiler made {made} of it, with other parameters: write {provider}:{made} if that will do"
-        )),
+        self.help.into_iter().fold(problem, Diagnostic::help)
     }
 }
 
-/// Whether the compiler has made one function of another: `f.isra.0`, `f.constprop.0`.
-fn is_made_of(made: &str, name: &str) -> bool {
-    made.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+impl Look {
+    pub(super) fn explain(self, provider: &str, name: &str, kernel: &Kernel) -> Explained {
+        if let Some(module) = self.elsewhere {
+            let help = vec![format!("{name} is in {module}: write {provider}:{module}:{name}")];
+            return Explained { note: None, help };
+        }
+        if let Some(Other { name: new, why, differs }) = self.successor {
+            let mut help = vec![format!("write {provider}:{new}, or use --fix-renames")];
+            help.extend(
+                differs.map(|differs| format!("what the probe reads has to change with it: {differs}")),
+            );
+            return Explained { note: Some(why), help };
+        }
+        let note = match (kernel.symbol(name), self.part, cold(name)) {
+            (Some(_), ..) => format!(
+                "{name} exists but is not traceable: it is marked notrace, or it belongs to the probes themselves"
+            ),
+            (None, Some(part), _) => format!("the compiler put {name} into its callers, but for {part}"),
+            (None, None, Some(cold)) => {
+                format!("the compiler put {name} into its callers, but for {cold}, which cannot be traced")
+            }
+            (None, None, None) => {
+                format!("{name} is not traceable: the kernel has no such function, or inlines it")
+            }
+        };
+        let instead = self.instead.filter(|probe| has_event(kernel, probe));
+        let help = match instead {
+            Some(probe) => Some(format!("{probe} sees about the same")),
+            None => suggest::one_of(&self.near),
+        };
+        Explained { note: Some(note), help: help.into_iter().collect() }
+    }
+}
+
+/// The part of a function that hardly ever runs (`f.cold`), where the kernel has one.
+fn cold(name: &str) -> Option<String> {
+    let mut found = None;
+    let _ = kallsyms::stream(|symbol| {
+        if renames::made_of(symbol.name, name) == Some(Made::Cold) {
+            found = Some(symbol.name.to_owned());
+        }
+        found.is_none()
+    });
+    found
+}
+
+/// Whether the kernel has the tracepoint of a table, or does not let us know.
+fn has_event(kernel: &Kernel, probe: &str) -> bool {
+    let mut parts = probe.split(':').skip(1);
+    let (Some(category), Some(event)) = (parts.next(), parts.next()) else { return false };
+    kernel.tracefs().map_or(true, |tracefs| tracefs.event_id(category, event).is_ok())
 }
 
 /// The modules that are loaded.
@@ -202,15 +296,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_compiler_made_is_known() {
-        assert!(is_made_of("f.isra.0", "f") && is_made_of("f.constprop.0.isra.0", "f"));
-        assert!(!is_made_of("f", "f") && !is_made_of("fg.isra.0", "f"));
-    }
-
-    #[test]
     fn wildcards_leave_out_what_would_hang() {
         assert!(!is_wise("rcu_read_lock") && !is_wise("default_idle") && !is_wise("f.part.0"));
         assert!(is_wise("vfs_read") && is_wise("call_rcu"));
+    }
+
+    /// A kernel whose functions are in a file.
+    fn with_functions(list: &str, test: impl FnOnce(&Kernel)) {
+        let path = std::env::temp_dir().join(format!("functions-{}-{}", std::process::id(), list.len()));
+        std::fs::write(&path, list).unwrap();
+        test(&Kernel::new().with_traceable(path.clone()));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_function_is_found_by_its_other_names() {
+        let list = "kernel_clone\n__blk_account_io_start\nfinish_task_switch.isra.0\nlookup_it.part.0\n\
+                    helper [mod]\nvfs_read\nfolio_mark_accessed\n";
+        with_functions(list, |kernel| {
+            let look = |name| look(kernel, name, None).unwrap();
+            let text = |name| {
+                let Explained { note, help } = look(name).explain("kprobe", name, kernel);
+                format!("{}; {}", note.unwrap_or_default(), help.join("; "))
+            };
+            assert!(look("vfs_read").exists && look("vfs_read").successor.is_none());
+            let successor = |name| look(name).successor.map(|other| other.name);
+            assert_eq!(successor("_do_fork").as_deref(), Some("kernel_clone"));
+            assert_eq!(successor("blk_account_io_start").as_deref(), Some("__blk_account_io_start"));
+            assert_eq!(successor("finish_task_switch").as_deref(), Some("finish_task_switch.isra.0"));
+            assert_eq!(successor("lookup_it"), None);
+            assert_eq!(successor("mark_page_accessd"), None);
+            assert_eq!(
+                text("blk_account_io_start"),
+                "since Linux 5.16 blk_account_io_start is __blk_account_io_start; \
+                 write kprobe:__blk_account_io_start, or use --fix-renames"
+            );
+            assert!(text("mark_page_accessed").ends_with("has to change with it: it takes a struct folio *"));
+            assert!(
+                text("lookup_it")
+                    .starts_with("the compiler put lookup_it into its callers, but for lookup_it.part.0")
+            );
+            assert!(text("vfs_reed").ends_with("did you mean `vfs_read`?"));
+            let elsewhere = super::look(kernel, "helper", Some("other")).unwrap();
+            assert!(!elsewhere.exists && elsewhere.elsewhere.as_deref() == Some("mod"));
+        });
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod point;
 mod programs;
 mod rawtracepoint;
 mod refusal;
+mod renames;
 mod special;
 mod timer;
 mod tracepoint;
@@ -59,6 +60,8 @@ pub struct Host<'a> {
     /// The program of `-c`, where one was given.
     pub command: Option<PathBuf>,
     pub unsafe_mode: bool,
+    /// Probe functions of the kernel by the name that they have there: `--fix-renames`.
+    pub fix_renames: bool,
     /// What a listing could not show.
     pub warnings: Vec<Diagnostic>,
 }
@@ -233,6 +236,17 @@ pub fn resolve(
     add_name: &mut dyn FnMut(&str) -> u32,
 ) -> (Vec<Group>, Diagnostics) {
     let (mut groups, mut problems) = (vec![], vec![]);
+    let mut reported = Diagnostics::default();
+    let fixed;
+    let points = match host.fix_renames {
+        false => points,
+        true => {
+            let (new, notes) = renames::fixed(points, uses, host);
+            reported.extend(notes);
+            fixed = new;
+            &fixed
+        }
+    };
     for point in points {
         let resolved = find_provider(point).and_then(|provider| {
             let names = Names { wanted: uses.name, add: add_name };
@@ -243,7 +257,6 @@ pub fn resolve(
             Err(problem) => problems.push(problem),
         }
     }
-    let mut reported = Diagnostics::default();
     let how = host.config.missing_probes;
     reported.extend(problems.into_iter().filter_map(|problem| missing(problem, how, groups.is_empty())));
     // A constant needs no cookie, which old kernels do not take.
@@ -290,11 +303,11 @@ fn meant(point: &AttachPoint, name: &str) -> Option<String> {
     (alone && provider(first).is_some()).then(|| name.replace('.', ":"))
 }
 
-/// What the settings make of an error: what is not there may be a warning or nothing. A pattern may match nothing if
-/// the probe is not left without attach points.
+/// What the settings make of an error: what is not there, be it the function, its module or the whole file, may be a
+/// warning or nothing. A pattern may match nothing if the probe is not left without attach points.
 fn missing(mut problem: Diagnostic, how: Missing, alone: bool) -> Option<Diagnostic> {
     let how = match problem.code {
-        point::MISSING => how,
+        point::MISSING | point::NO_PROGRAM | point::NO_MODULE | point::NO_LINE => how,
         point::NO_MATCH if how == Missing::Error && !alone => Missing::Warn,
         point::NO_MATCH => how,
         _ => Missing::Error,
@@ -303,7 +316,11 @@ fn missing(mut problem: Diagnostic, how: Missing, alone: bool) -> Option<Diagnos
         Missing::Ignore => return None,
         Missing::Warn => {
             problem.severity = Severity::Warning;
-            problem.message.push_str(" Skipping.");
+            problem.message.push_str(if problem.message.ends_with('.') {
+                " Skipping."
+            } else {
+                ". Skipping."
+            });
             problem.help.clear();
         }
         Missing::Error => {}

@@ -9,6 +9,10 @@ use crate::syntax::literal;
 pub(super) const MISSING: &str = "missing-probe";
 /// The code of errors about patterns that match nothing, which is fine as long as another attach point is there.
 pub(super) const NO_MATCH: &str = "no-match";
+/// What holds the place is not there, which `missing_probes` may lower as well.
+pub(super) const NO_PROGRAM: &str = "unknown-program";
+pub(super) const NO_MODULE: &str = "unknown-module";
+pub(super) const NO_LINE: &str = "unknown-line";
 
 /// `[module:]name` of a listing, whatever else there is; nothing written means every name.
 pub(super) fn module_and_name(point: &AttachPoint) -> (Option<&str>, &str) {

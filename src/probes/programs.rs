@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Host;
+use super::{Host, point};
 use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::pattern::has_wildcard;
 use crate::process::files::Places;
@@ -16,7 +16,7 @@ pub(super) fn named(
     point: &AttachPoint,
     host: &Host<'_>,
 ) -> Result<Vec<PathBuf>, Diagnostic> {
-    let problem = |message| Diagnostic::error("unknown-program", point.span, message);
+    let problem = |message| Diagnostic::error(point::NO_PROGRAM, point.span, message);
     let Some(target) = target else {
         if let Some(path) = &host.command {
             return Ok(vec![path.clone()]);
@@ -36,7 +36,7 @@ pub(super) fn named(
     }
     let name = &target.text;
     let message = format!("{provider} target file '{name}' does not exist or is not executable");
-    let problem = Diagnostic::error("unknown-program", target.span, message);
+    let problem = Diagnostic::error(point::NO_PROGRAM, target.span, message);
     if let Some((path, place)) = name.split_once('@').filter(|(path, _)| !places.find(path).is_empty()) {
         return Err(match provider {
             "uprobe" => problem
@@ -69,7 +69,7 @@ pub(super) fn mapped(pid: Option<u32>, span: Span) -> Result<Vec<PathBuf>, Diagn
     let of = |pid| mapped_files(pid).map(|files| (root(pid), files));
     let all: Vec<_> = match pid {
         Some(pid) => vec![of(pid).map_err(|e| {
-            Diagnostic::error("unknown-program", span, format!("cannot read what is mapped: {e}"))
+            Diagnostic::error(point::NO_PROGRAM, span, format!("cannot read what is mapped: {e}"))
         })?],
         // Processes end while this looks at them.
         None => running().filter_map(|pid| of(pid).ok()).collect(),

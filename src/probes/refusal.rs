@@ -11,11 +11,7 @@ pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachErr
         libc::EPERM | libc::EACCES => permission(kernel, &attach.what),
         _ => reason(kernel, &attach.what, errno),
     };
-    AttachError {
-        message: format!("Unable to attach probe: {}: {why}", attach.name),
-        help,
-        missing: matches!(errno, libc::ENOENT | libc::ESRCH),
-    }
+    AttachError { message: format!("Unable to attach probe: {}: {why}", attach.name), help }
 }
 
 fn permission(kernel: &Kernel, what: &Target) -> (String, Option<String>) {
@@ -67,8 +63,18 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
         (Target::Kprobe { .. } | Target::KprobeMulti { .. }, _) if !kernel.has_kprobes() => {
             (text(functions::NO_KPROBES), Some(text(functions::without_kprobes(kernel))))
         }
-        (Target::Kprobe { function, .. }, libc::ENOENT) => {
-            (format!("the kernel has no function {function} that can be traced"), None)
+        (Target::Kprobe { function, module, ret, .. }, libc::ENOENT) => {
+            let message = format!("the kernel has no function {function} that can be traced");
+            // BTF has the function, but the kernel may have it under another name.
+            let Ok(look) = functions::look(kernel, function, module.as_deref()) else {
+                return (message, None);
+            };
+            let provider = if *ret { "kretprobe" } else { "kprobe" };
+            let functions::Explained { note, help } = look.explain(provider, function, kernel);
+            (
+                format!("{message}: {}", note.unwrap_or_default()),
+                Some(help.join("; ")).filter(|h| !h.is_empty()),
+            )
         }
         (Target::Kprobe { function, module, .. }, libc::EADDRNOTAVAIL) => (
             format!("several functions are called {function}, and the kernel cannot tell which one is meant"),

@@ -16,6 +16,7 @@ struct Setup {
     pid: Option<u32>,
     command: Option<PathBuf>,
     unsafe_mode: bool,
+    fix_renames: bool,
     missing: Option<Missing>,
     denied: Vec<Feature>,
 }
@@ -34,6 +35,7 @@ impl Setup {
             pid: self.pid,
             command: self.command.clone(),
             unsafe_mode: self.unsafe_mode,
+            fix_renames: self.fix_renames,
             warnings: vec![],
         })
     }

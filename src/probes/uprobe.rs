@@ -149,7 +149,7 @@ impl Uprobe {
         }
         if files.is_empty() {
             let message = format!("no code of {}:{} is in the program", place.file, place.line);
-            return Err(Diagnostic::error("unknown-line", point.span, message));
+            return Err(Diagnostic::error(point::NO_LINE, point.span, message));
         }
         Ok((files, false))
     }

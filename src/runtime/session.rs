@@ -261,11 +261,8 @@ impl<'a> Session<'a> {
     }
 
     fn attach(&self, program: &Program, place: &Attach) -> Result<Attached, AttachError> {
-        let handle = find(&self.loaded.object, &program.name).map_err(|e| AttachError {
-            message: e.to_string(),
-            help: None,
-            missing: false,
-        })?;
+        let handle = find(&self.loaded.object, &program.name)
+            .map_err(|e| AttachError { message: e.to_string(), help: None })?;
         let places = attach(self.job.kernel, &handle, place)?;
         let count = place.what.probes();
         Ok(Attached { places, count })
@@ -273,7 +270,7 @@ impl<'a> Session<'a> {
 
     /// A place that cannot be attached is an error, unless the settings say otherwise.
     fn refused(&self, place: &Attach, problem: AttachError) -> Result<(), Diagnostic> {
-        let how = if problem.missing { self.job.config.missing_probes } else { Missing::Error };
+        let how = self.job.config.missing_probes;
         let mut diagnostic = match how {
             Missing::Ignore => return Ok(()),
             Missing::Warn => Diagnostic::warning("attach", place.span, problem.message),

@@ -101,6 +101,7 @@ fn checked(text: &str) -> Option<(ir::Program, Config, Sources)> {
         pid: None,
         command: None,
         unsafe_mode: text.contains("// unsafe"),
+        fix_renames: false,
         warnings: vec![],
     };
     // No libclang: it is another's, reads files, and would be all that is tested.

@@ -85,6 +85,7 @@ impl Runner {
             pid: None,
             command: None,
             unsafe_mode: false,
+            fix_renames: false,
             warnings: vec![],
         };
         let (program, messages) = check::check(&expanded.script, &mut host, &check::Options::default());

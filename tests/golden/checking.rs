@@ -115,6 +115,7 @@ fn check(
         pid: None,
         command: None,
         unsafe_mode: text.contains("// --unsafe"),
+        fix_renames: false,
         warnings: vec![],
     };
     let has_child = text.contains("// -c ");

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::super::Host;
-use super::super::point;
 use super::super::view::Reason;
+use super::super::{Host, point};
 use super::typed;
 use crate::diagnostics::Diagnostic;
 use crate::process::files::Places;
@@ -53,7 +52,7 @@ pub(super) fn addresses(
     point: &AttachPoint,
     host: &mut Host<'_>,
 ) -> Result<Vec<u64>, Diagnostic> {
-    let problem = |message: String| Diagnostic::error("unknown-line", point.span, message);
+    let problem = |message: String| Diagnostic::error(point::NO_LINE, point.span, message);
     let found = host.types.program_line(path, source).map_err(|missing| {
         let Reason { note, help } = typed::no_debug_information(path, &missing);
         let message = format!("No DWARF debug info found for '{}'", path.display());
