@@ -205,6 +205,9 @@ pub enum ExprKind {
     AddressOf(Box<Place>),
     /// The program's context pointer, as an integer.
     ContextPointer,
+    /// Of the current task, its process's id in the upper half and its own in the lower, as the tracer's pid
+    /// namespace has them; zeros if it is not in there. `U64`.
+    TaskIds,
     /// A BPF helper by its number in `enum bpf_func_id`, with scalar arguments; the result is a 64-bit scalar that
     /// is then cut to the type.
     Helper {

@@ -205,6 +205,7 @@ impl Session {
                 has: &|feature| kernel.has(feature),
                 cpus: kernel.possible_cpus(),
                 sources: &self.sources,
+                own_pids: !kernel.pid_namespace().is_initial(),
                 report_helper_errors: options.report_helper_errors,
                 verify: options.verify_llvm_ir || cfg!(debug_assertions),
                 dump: if wanted { Some(&mut dump) } else { None },

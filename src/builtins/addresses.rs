@@ -38,7 +38,7 @@ fn ksym(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 
 fn usym(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let address = build::cast(call.value(0)?.expr, Type::U64);
-    let both = build::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![], Type::U64, call.span);
+    let both = build::expr(ExprKind::TaskIds, Type::U64, call.span);
     let pid = build::cast(build::binary(Binary::Shr, both, call.number_expr(32)), Type::U32);
     let parts = vec![(0, address), (layout::USYM_PID, pid)];
     Ok(Value::new(build::expr(ExprKind::Pack(parts), Type::USym, call.span)))

@@ -66,45 +66,27 @@ pub const TABLE: &[Builtin] = &[
     .doc("Only for functions that the kernel marks with `ALLOW_ERROR_INJECTION`."),
 ];
 
-/// The thread group id in the upper half, the thread id in the lower.
-fn pid_tgid(call: &Call<'_, '_, '_>) -> Expr {
-    build::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![], Type::U64, call.span)
-}
-
 fn upper_half(call: &Call<'_, '_, '_>, both: Expr) -> Expr {
     build::binary(Binary::Shr, both, call.number_expr(32))
 }
 
 fn pid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    if let Some(ids) = namespace_ids(call) {
-        return Ok(Value::new(build::part(ids, NS_TGID, Type::U32, call.span)));
-    }
-    let both = pid_tgid(call);
+    let both = task_ids(call);
     Ok(Value::new(build::cast(upper_half(call, both), Type::U32)))
 }
 
 fn tid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
-    if let Some(ids) = namespace_ids(call) {
-        return Ok(Value::new(build::part(ids, NS_PID, Type::U32, call.span)));
-    }
-    Ok(Value::new(build::cast(pid_tgid(call), Type::U32)))
+    Ok(Value::new(build::cast(task_ids(call), Type::U32)))
 }
 
-/// Where `struct bpf_pidns_info` has the thread's id and the process's.
-const NS_PID: u32 = 0;
-const NS_TGID: u32 = 4;
-
-/// The ids as the pid namespace of the tracer has them, where that is not the one that the kernel's own ids are of.
-/// Zeros for processes that are not in that namespace.
-fn namespace_ids(call: &mut Call<'_, '_, '_>) -> Option<Expr> {
-    if call.word(0) == Some("init") || call.check.host.kernel.pid_namespace().is_initial() {
-        return None;
+/// The process's id in the upper half, the thread's in the lower, in the namespace that is asked for.
+fn task_ids(call: &mut Call<'_, '_, '_>) -> Expr {
+    match call.word(0) {
+        Some("init") => {
+            build::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![], Type::U64, call.span)
+        }
+        _ => build::expr(ExprKind::TaskIds, Type::U64, call.span),
     }
-    let namespace = [Global::PidNamespaceDevice, Global::PidNamespaceInode];
-    let args = namespace.map(|number| call.global(number).expr).to_vec();
-    let ids = Type::Array { elem: Box::new(Type::U32), len: 2 };
-    let kind = ExprKind::Fill { id: libbpf_sys::BPF_FUNC_get_ns_current_pid_tgid, args };
-    Some(build::expr(kind, ids, call.span))
 }
 
 /// The group id in the upper half, the user id in the lower.

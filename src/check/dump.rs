@@ -173,6 +173,7 @@ impl Dump<'_, '_> {
             ExprKind::Load(place) => format!("load {}:{}", self.place(place), ty()),
             ExprKind::AddressOf(place) => format!("&{}", self.place(place)),
             ExprKind::ContextPointer => "ctx".to_owned(),
+            ExprKind::TaskIds => "taskids".to_owned(),
             ExprKind::Helper { id, args } => format!("helper{id}({}):{}", self.list(args), ty()),
             ExprKind::Fill { id, args } => format!("fill{id}({}):{}", self.list(args), ty()),
             ExprKind::Global(global) => global.symbol().to_owned(),

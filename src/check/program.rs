@@ -138,7 +138,7 @@ impl Checker<'_, '_> {
 
     /// Whether the process is the one of `-p`.
     fn is_target(&self, span: Span) -> ir::Expr {
-        let both = build::helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![], Type::U64, span);
+        let both = build::expr(ir::ExprKind::TaskIds, Type::U64, span);
         let pid = build::binary(ir::Binary::Shr, both, build::constant(32, Type::U64, span));
         let target = build::expr(ir::ExprKind::Global(image::Global::TargetPid), Type::U64, span);
         build::binary(ir::Binary::Eq, pid, target)

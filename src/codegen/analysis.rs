@@ -198,6 +198,7 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         | ExprKind::Var(_)
         | ExprKind::MapLen(_)
         | ExprKind::ContextPointer
+        | ExprKind::TaskIds
         | ExprKind::Global(_)
         | ExprKind::Stack
         | ExprKind::String(_)

@@ -54,6 +54,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.address_of(&address)
             }
             ExprKind::ContextPointer => ll.address(self.frame.context),
+            ExprKind::TaskIds => self.task_ids(),
             ExprKind::Helper { id, args } => {
                 let args = self.helper_args(args)?;
                 self.locate(expr.span);

@@ -6,6 +6,7 @@ pub(super) mod id {
     pub(in crate::codegen) const MAP_DELETE: u32 = 3;
     pub(in crate::codegen) const SMP_PROCESSOR_ID: u32 = 8;
     pub(in crate::codegen) const CURRENT_PID_TGID: u32 = 14;
+    pub(in crate::codegen) const NS_PID_TGID: u32 = 120;
     pub(in crate::codegen) const GET_STACK: u32 = 67;
     pub(in crate::codegen) const PROBE_READ_USER: u32 = 112;
     pub(in crate::codegen) const PROBE_READ_KERNEL: u32 = 113;
@@ -39,7 +40,7 @@ pub(super) fn name(number: u32) -> String {
         id::PROBE_READ_KERNEL_STR => "probe_read_kernel_str".into(),
         16 => "get_current_comm".into(),
         109 => "send_signal".into(),
-        120 => "get_ns_current_pid_tgid".into(),
+        id::NS_PID_TGID => "get_ns_current_pid_tgid".into(),
         147 => "d_path".into(),
         other => format!("helper {other}"),
     }
@@ -48,8 +49,6 @@ pub(super) fn name(number: u32) -> String {
 /// Where, among its arguments, a helper that fills memory takes the address and the size.
 pub(super) fn fill_position(number: u32) -> usize {
     match number {
-        // bpf_get_ns_current_pid_tgid(dev, ino, to, size)
-        120 => 2,
         // bpf_perf_prog_read_value(ctx, to, size), bpf_read_branch_records(ctx, to, size, flags),
         // bpf_d_path(path, to, size)
         56 | 119 | 147 => 1,

@@ -19,6 +19,7 @@ mod search;
 mod stack;
 mod stmt;
 mod string;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,8 @@ pub struct Options<'a> {
     pub cpus: u32,
     /// Source name and text, for the line information in the object.
     pub sources: &'a Sources,
+    /// We are in a pid namespace of our own, where processes have other ids than the kernel's.
+    pub own_pids: bool,
     /// `-k`: report failed reads.
     pub report_helper_errors: bool,
     /// Run LLVM's verifier on what was generated (`--verify-llvm-ir`; always in debug builds).
@@ -80,6 +83,7 @@ struct Settings<'a> {
     config: &'a Config,
     has: &'a dyn Fn(Feature) -> bool,
     cpus: u32,
+    own_pids: bool,
     report_helper_errors: bool,
     /// Maps that some program gathers in which may interrupt another one.
     nested_maps: BTreeSet<MapId>,
@@ -107,6 +111,7 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
         config: options.config,
         has: options.has,
         cpus: options.cpus,
+        own_pids: options.own_pids,
         report_helper_errors: options.report_helper_errors,
         nested_maps: program
             .probes

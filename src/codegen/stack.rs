@@ -42,8 +42,8 @@ impl<'g, 'c> Gen<'g, 'c> {
             let count = ll.builder.build_right_shift(bytes, ll.imm(3), false, "")?;
             ll.store(g.part(to, STACK_FRAMES)?.ptr, count, 4, 4)?;
             let pid = if user {
-                let ids = ll.helper(id::CURRENT_PID_TGID, &[])?;
-                ll.builder.build_right_shift(ids, ll.imm(32), false, "")?
+                let ids = g.task_ids()?;
+                g.ll.builder.build_right_shift(ids, ll.imm(32), false, "")?
             } else {
                 ll.imm(0)
             };

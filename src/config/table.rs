@@ -144,11 +144,12 @@ pub const VARIABLES: &[Variable] = variables! {
     set |v| boolean(v)?;
     get |f| f;
 
-    /// When the files of the traced process (`-c`, `-p`) are opened for its symbols.
+    /// When it is found out what processes have mapped, for their symbols.
     ///
-    /// With `false` that is as soon as it runs, and again while it does, so that the stacks of a process that has
-    /// ended have names. With `true` it is when the first of its addresses is printed, which costs nothing before
-    /// and finds no names once the process is gone. Only scripts that print user stacks or symbols open anything.
+    /// With `false` the kernel tells it while they run, so that the stacks of a process that has ended, or executes
+    /// another program, have names. With `true` a process is looked at when the first of its addresses is printed,
+    /// which costs nothing before and finds no names once it is gone. Only scripts that print user stacks or symbols
+    /// do either.
     lazy_symbolication: BOOLEAN;
     set |v| boolean(v)?;
     get |f| f;

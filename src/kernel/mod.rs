@@ -6,6 +6,7 @@ pub mod info;
 pub(crate) mod kallsyms;
 pub mod kfunc;
 mod namespace;
+pub(crate) mod perf;
 mod privilege;
 pub mod traceable;
 pub mod tracefs;

@@ -7,6 +7,7 @@ use libbpf_rs::ProgramMut;
 
 use super::attach::Refusal;
 use crate::image::Sample;
+use crate::kernel::perf::open_event;
 
 /// What the system call is asked for.
 #[derive(Clone, Default)]
@@ -72,20 +73,7 @@ impl PerfEvent {
         // Threads and children of a process are the process, too. A probe is in the process's memory anyway.
         attr.set_inherit(u64::from(self.pid.is_some() && self.sample.is_some()));
         let pid = process(self.pid)?;
-        let cpu = cpu.map_or(Ok(-1), libc::c_int::try_from).map_err(|_| Refusal::Os(libc::ENODEV))?;
-        // SAFETY: the attributes are a valid `perf_event_attr` of the size they state; they and the name that they
-        // point to live through the call.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_perf_event_open,
-                &raw const attr,
-                pid,
-                cpu,
-                -1,
-                libc::c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC),
-            )
-        };
-        owned(fd)
+        open_event(&attr, pid, cpu).map_err(|e| Refusal::Os(e.raw_os_error().unwrap_or(libc::EINVAL)))
     }
 }
 

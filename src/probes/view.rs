@@ -124,7 +124,7 @@ pub(super) fn result() -> Expr {
 
 /// An address of the current process, as `usym`.
 pub(super) fn user_symbol(address: Expr) -> Expr {
-    let ids = helper(libbpf_sys::BPF_FUNC_get_current_pid_tgid, vec![]);
+    let ids = expr(ExprKind::TaskIds, Type::U64);
     let pid = binary(Binary::Shr, ids, number(32));
     let pid = expr(ExprKind::Cast(Box::new(pid)), Type::U32);
     expr(ExprKind::Pack(vec![(0, address), (layout::USYM_PID, pid)]), Type::USym)

@@ -16,6 +16,8 @@ pub(super) enum Event {
     Closed = 8,
     /// SIGUSR1 has come.
     User = 16,
+    /// Processes have mapped much.
+    Mapped = 32,
 }
 
 /// Several of [`Event`].

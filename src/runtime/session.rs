@@ -22,6 +22,8 @@ use crate::types::Type;
 
 /// How often losses are looked for and processes are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How soon a file is opened that a process has mapped: it may be deleted, or its container gone, when it is needed.
+const FILES: Duration = Duration::from_millis(100);
 /// How long a program may take from `execve` to being mapped; without its mappings its symbols may stay unknown.
 const EXECUTION: Duration = Duration::from_millis(50);
 /// How long records gather where they come thick and fast: being woken for each costs more than reading it.
@@ -136,6 +138,7 @@ impl<'a> Session<'a> {
             self.try_all()?;
             return self.end();
         }
+        let followed = self.follow();
         let mut stopped = false;
         let attached = self.attach_all(&mut stopped)?;
         if self.job.options.dry_run {
@@ -144,9 +147,10 @@ impl<'a> Session<'a> {
         self.announce(&attached)?;
         if let Some(child) = child.as_deref_mut() {
             child.start()?;
-            // The kernel maps the program a moment after `execve` has closed the descriptors by which we know of it.
+            // The kernel maps the program a moment after `execve` has closed the descriptors by which we know of it. What
+            // is followed need not be caught there.
             let patience = Instant::now() + EXECUTION;
-            while !self.keep_symbols() && Instant::now() < patience {
+            while !followed && !self.keep_symbols() && Instant::now() < patience {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
@@ -316,13 +320,19 @@ impl<'a> Session<'a> {
         for process in child.map(Child::process).into_iter().chain(self.job.target) {
             epoll.add(process.as_fd(), Event::Ended)?;
         }
+        let mut pause = TICK;
+        for fd in self.actions.symbols.followed() {
+            epoll.add(fd, Event::Mapped)?;
+            pause = FILES;
+        }
         if self.job.options.output.is_none() {
             epoll.add_closing(io::stdout().as_fd());
         }
         let mut next_tick = Instant::now() + TICK;
         let mut read_at = Instant::now() - TICK;
         loop {
-            let events = epoll.wait(next_tick.saturating_duration_since(Instant::now()))?;
+            let events = epoll.wait(next_tick.saturating_duration_since(Instant::now()).min(pause))?;
+            self.actions.symbols.update();
             if events.has(Event::Signal) && self.signals.stop() {
                 self.actions.hurry = true;
                 return Ok(());
@@ -393,6 +403,13 @@ impl<'a> Session<'a> {
         }
         self.actions.output.flush()?;
         Ok(())
+    }
+
+    /// Has the kernel tell what processes map, if that is needed. Where it does not, those that end early have
+    /// addresses in place of names.
+    fn follow(&mut self) -> bool {
+        let wanted = self.user_symbols && !self.job.config.lazy_symbolication;
+        wanted && self.actions.symbols.follow(self.job.kernel.online_cpus()).is_ok()
     }
 
     /// Notes where the libraries of the processes that we know of are, as long as they run. The result is whether

@@ -36,6 +36,7 @@ fn compile(config: &Config, body: Vec<ir::Stmt>, maps: Vec<crate::image::Map>) -
         has: &|_| true,
         cpus: 1,
         sources: &crate::diagnostics::Sources::single("script.bt", SCRIPT),
+        own_pids: false,
         report_helper_errors: false,
         verify: true,
         dump: None,

@@ -27,6 +27,8 @@ pub(super) struct Files {
 
 /// How many files are kept open, with their symbols in memory. Past that we begin anew.
 const OPEN: usize = 512;
+/// How many of them are opened before they are asked for.
+const EARLY: usize = 256;
 
 struct Opened {
     file: File,
@@ -48,6 +50,16 @@ impl Files {
     /// Opens a process's file while there is a way to.
     pub fn open(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) {
         self.opened_file(pid, mapping, key);
+    }
+
+    /// Opens a file that may never be asked for, through the first process that leads to it.
+    pub fn open_early(&mut self, pids: [u32; 2], mapping: &Mapping, key: &FileKey) {
+        if self.opened.len() < EARLY
+            && !self.opened.contains_key(key)
+            && let Some(file) = pids.iter().find_map(|pid| find(*pid, mapping, key))
+        {
+            self.opened.insert(key.clone(), Some(Opened { file, build_id: None }));
+        }
     }
 
     fn opened_file(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) -> Option<&mut Opened> {

@@ -1,5 +1,6 @@
 //! `/proc/PID/maps`: what is mapped where in a process.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// An executable mapping.
@@ -31,12 +32,40 @@ pub(super) struct FileKey {
     pub path: Arc<str>,
 }
 
-/// The executable mappings, by address, as the file has them.
-pub(super) fn parse(text: &str) -> Vec<Mapping> {
-    text.lines().filter_map(line).collect()
+impl FileKey {
+    /// `None` if that is not a file.
+    pub fn new(device: &str, inode: u64, path: &str, names: &mut Names) -> Option<FileKey> {
+        // The kernel calls memory without a file `//anon`, where it has to call it something.
+        let is_file = inode != 0 && path.starts_with('/') && !path.starts_with("//");
+        is_file.then(|| FileKey {
+            device: names.shared(device),
+            inode,
+            path: names.shared(path.strip_suffix(" (deleted)").unwrap_or(path)),
+        })
+    }
 }
 
-fn line(line: &str) -> Option<Mapping> {
+/// Names that many mappings have: each is kept once.
+#[derive(Default)]
+pub(super) struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.0.insert(name.clone());
+        name
+    }
+}
+
+/// The executable mappings, by address, as the file has them.
+pub(super) fn parse(text: &str, names: &mut Names) -> Vec<Mapping> {
+    text.lines().filter_map(|text| line(text, names)).collect()
+}
+
+fn line(line: &str, names: &mut Names) -> Option<Mapping> {
     // 7f0c9d228000-7f0c9d37d000 r-xp 00026000 08:01 1234                       /usr/lib/libc.so.6
     let (range, rest) = line.split_once(' ')?;
     let (permissions, rest) = rest.split_once(' ')?;
@@ -50,14 +79,10 @@ fn line(line: &str) -> Option<Mapping> {
     let hex = |text: &str| u64::from_str_radix(text, 16).ok();
     let inode = inode.parse().ok()?;
     let path = path.trim_start();
-    let of = match path {
-        "[vdso]" => Content::Vdso,
-        _ if inode != 0 && path.starts_with('/') => Content::File(FileKey {
-            device: device.into(),
-            inode,
-            path: path.strip_suffix(" (deleted)").unwrap_or(path).into(),
-        }),
-        _ => Content::Anonymous,
+    let of = match FileKey::new(device, inode, path, names) {
+        Some(key) => Content::File(key),
+        None if path == "[vdso]" => Content::Vdso,
+        None => Content::Anonymous,
     };
     Some(Mapping { start: hex(start)?, end: hex(end)?, offset: hex(offset)?, of })
 }
@@ -81,7 +106,7 @@ mod tests {
 7f1000000000-7f1000010000 r-xp 00001000 fd:02 77                         /tmp/gone.so (deleted)\n\
 7ffd00000000-7ffd00002000 r-xp 00000000 00:00 0                          [vdso]\n\
 broken\n";
-        let mappings = parse(text);
+        let mappings = parse(text, &mut Names::default());
         let file = |device: &str, inode, path: &str| {
             Content::File(FileKey { device: device.into(), inode, path: path.into() })
         };

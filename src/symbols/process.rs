@@ -5,10 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use super::files::Files;
-use super::maps::{self, Content, Mapping};
+use super::maps::{self, Content, Mapping, Names};
 use super::table::{PerfMap, Table, vdso};
-use super::{Frame, Symbol};
+use super::{Frame, Sources, Symbol};
 
 /// How long a process is taken for the one it was: its number may be given anew, and it may execute another
 /// program.
@@ -92,12 +91,12 @@ impl Process {
     }
 
     /// Reads the mappings as they are now and opens what they map. Says whether there was any file.
-    pub fn keep(&mut self, files: &mut Files) -> bool {
+    pub fn keep(&mut self, sources: &mut Sources) -> bool {
         self.kept = true;
         self.read();
         for mapping in &self.mappings {
             if let Content::File(key) = &mapping.of {
-                files.open(self.pid, mapping, key);
+                sources.files.open(self.pid, mapping, key);
             }
         }
         if self.perf_map.is_none() {
@@ -110,26 +109,27 @@ impl Process {
         self.read = Some(Instant::now());
         let Ok(text) = fs::read_to_string(format!("/proc/{}/maps", self.pid)) else { return };
         // A process that has ended has none, and what it had is still true of its addresses.
-        let mappings = maps::parse(&text);
+        let mappings = maps::parse(&text, &mut Names::default());
         if !mappings.is_empty() {
             self.mappings = mappings;
         }
     }
 
     /// The mapping of an address; a copy, so that it can be looked into while files are opened.
-    fn mapping(&mut self, address: u64) -> Option<Mapping> {
+    fn mapping(&mut self, address: u64, sources: &mut Sources) -> Option<Mapping> {
         if self.read.is_none() {
             self.read();
         }
         if maps::find(&self.mappings, address).is_none() && self.read.is_none_or(|at| at.elapsed() > REREAD) {
             self.read();
         }
-        maps::find(&self.mappings, address).cloned()
+        // It may have ended, executed another program, or unmapped a library since.
+        maps::find(&self.mappings, address).cloned().or_else(|| sources.past(self.pid, address))
     }
 
-    pub fn symbol(&mut self, address: u64, files: &mut Files) -> Option<&Symbol> {
+    pub fn symbol(&mut self, address: u64, sources: &mut Sources) -> Option<&Symbol> {
         if !self.symbols.contains_key(&address) {
-            let symbol = self.find(address, files);
+            let symbol = self.find(address, sources);
             if self.symbols.len() >= ADDRESSES {
                 self.symbols.clear();
             }
@@ -138,13 +138,13 @@ impl Process {
         self.symbols.get(&address)?.as_ref()
     }
 
-    fn find(&mut self, address: u64, files: &mut Files) -> Option<Symbol> {
+    fn find(&mut self, address: u64, sources: &mut Sources) -> Option<Symbol> {
         let pid = self.pid;
-        match self.mapping(address) {
+        match self.mapping(address, sources) {
             Some(mapping) => match &mapping.of {
                 Content::File(key) => {
                     let offset = address - mapping.start + mapping.offset;
-                    files.symbol(pid, &mapping, key, offset)
+                    sources.files.symbol(pid, &mapping, key, offset)
                 }
                 Content::Vdso => {
                     let table = self.vdso.get_or_insert_with(|| vdso(mapping.end - mapping.start));
@@ -166,9 +166,9 @@ impl Process {
         self.perf_map.as_mut()?.find(address).map(|found| symbol(found, &name))
     }
 
-    pub fn frame(&mut self, address: u64, debug_info: bool, files: &mut Files) -> &Frame {
+    pub fn frame(&mut self, address: u64, debug_info: bool, sources: &mut Sources) -> &Frame {
         if !self.frames.contains_key(&address) {
-            let frame = self.make_frame(address, debug_info, files);
+            let frame = self.make_frame(address, debug_info, sources);
             if self.frames.len() >= ADDRESSES {
                 self.frames.clear();
             }
@@ -177,22 +177,22 @@ impl Process {
         self.frames.entry(address).or_default()
     }
 
-    fn make_frame(&mut self, address: u64, debug_info: bool, files: &mut Files) -> Frame {
+    fn make_frame(&mut self, address: u64, debug_info: bool, sources: &mut Sources) -> Frame {
         if debug_info
-            && let Some(mapping) = self.mapping(address)
+            && let Some(mapping) = self.mapping(address, sources)
             && let Content::File(key) = &mapping.of
         {
             let offset = address - mapping.start + mapping.offset;
-            return files.frame(self.pid, &mapping, key, offset);
+            return sources.files.frame(self.pid, &mapping, key, offset);
         }
-        Frame { inlined: vec![], symbol: self.symbol(address, files).cloned() }
+        Frame { inlined: vec![], symbol: self.symbol(address, sources).cloned() }
     }
 
-    pub fn build_id<'f>(&mut self, address: u64, files: &'f mut Files) -> Option<(&'f [u8], u64)> {
-        let mapping = self.mapping(address)?;
+    pub fn build_id<'f>(&mut self, address: u64, sources: &'f mut Sources) -> Option<(&'f [u8], u64)> {
+        let mapping = self.mapping(address, sources)?;
         let Content::File(key) = &mapping.of else { return None };
         let offset = address - mapping.start + mapping.offset;
-        Some((files.build_id(self.pid, &mapping, key)?, offset))
+        Some((sources.files.build_id(self.pid, &mapping, key)?, offset))
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 
 use object::{Object, ObjectSymbol};
 
+use super::maps::{self, Content, Names};
+
 /// Symbols by address.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -116,8 +118,8 @@ pub(super) fn vdso(size: u64) -> Table {
 }
 
 fn own_vdso(size: u64) -> Option<Table> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let own = super::maps::parse(&maps).into_iter().find(|m| m.of == super::maps::Content::Vdso)?;
+    let text = fs::read_to_string("/proc/self/maps").ok()?;
+    let own = maps::parse(&text, &mut Names::default()).into_iter().find(|m| m.of == Content::Vdso)?;
     if own.end - own.start != size || size > 1 << 20 {
         return None;
     }
@@ -175,9 +177,8 @@ mod tests {
 
     #[test]
     fn the_vdso_has_the_clock() {
-        let maps = fs::read_to_string("/proc/self/maps").unwrap();
-        let Some(own) =
-            super::super::maps::parse(&maps).into_iter().find(|m| m.of == super::super::maps::Content::Vdso)
+        let text = fs::read_to_string("/proc/self/maps").unwrap();
+        let Some(own) = maps::parse(&text, &mut Names::default()).into_iter().find(|m| m.of == Content::Vdso)
         else {
             return;
         };

@@ -53,6 +53,7 @@ pub fn codegen(text: &str) {
         has: &has(text),
         cpus: 2,
         sources: &sources,
+        own_pids: text.len().is_multiple_of(5),
         report_helper_errors: text.len().is_multiple_of(7),
         verify: true,
         dump: None,

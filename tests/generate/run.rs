@@ -97,6 +97,7 @@ impl Runner {
                 has: &|feature| self.kernel.has(feature),
                 cpus: self.kernel.possible_cpus(),
                 sources: &sources,
+                own_pids: false,
                 report_helper_errors: false,
                 verify: true,
                 dump: None,

@@ -70,6 +70,7 @@ pub fn example(name: &str, text: &str) -> Result<(), Failed> {
         has: &|_| true,
         cpus: 2,
         sources: &sources,
+        own_pids: false,
         report_helper_errors: false,
         verify: true,
         dump: None,
