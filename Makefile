@@ -21,6 +21,10 @@ BINARY := $(TARGET)/release/bpftrace
 
 TOOLS := $(wildcard tools/*.bt)
 PAGES := $(wildcard man/man8/*.8)
+# Each with its place under share.
+COMPLETIONS := completions/bpftrace.bash bash-completion/completions/bpftrace \
+               completions/_bpftrace zsh/site-functions/_bpftrace \
+               completions/bpftrace.fish fish/vendor_completions.d/bpftrace.fish
 
 # System calls by program, for five seconds.
 DEMO := -e 'BEGIN { printf("Counting system calls by program for 5 seconds...\n"); } tracepoint:raw_syscalls:sys_enter { @[comm] = count(); } interval:s:5 { exit(); }'
@@ -100,14 +104,16 @@ bench: build ## Measure start-up, cost per hit and printing, next to an installe
 	@$(CARGO) bench --bench compare --no-run
 	@$(AS_ROOT) unshare -m sh -c "$$SEE_TRACEFS" $(call executable-of,bench --bench compare,compare) --bench docs/benchmarks.md
 
-install: build ## Install the binary, the tools and the man pages under PREFIX
+install: build ## Install the binary, the tools, the man pages and the completions under PREFIX
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/bpftrace
 	@for each in $(TOOLS); do echo "install $$each"; install -D -m 755 $$each $(DESTDIR)$(PREFIX)/sbin/$${each##*/} || exit 1; done
 	@for each in $(PAGES); do echo "install $$each"; install -D -m 644 $$each $(DESTDIR)$(PREFIX)/share/man/man8/$${each##*/} || exit 1; done
+	@set -- $(COMPLETIONS); while [ $$# -gt 0 ]; do echo "install $$1"; install -D -m 644 $$1 $(DESTDIR)$(PREFIX)/share/$$2 || exit 1; shift 2; done
 
 uninstall: ## Remove what install has installed
 	rm -f $(DESTDIR)$(PREFIX)/bin/bpftrace
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,$(notdir $(TOOLS))) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(notdir $(PAGES)))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,$(filter-out completions/%,$(COMPLETIONS)))
 
 # install-packages PACKAGES: what is missing of them, with apt.
 define install-packages

@@ -1,6 +1,7 @@
 //! The command line and the environment, as one [`Options`] value. No work is done here.
 
 mod arguments;
+mod help;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use regex_lite::Regex;
 
 use arguments::Arguments;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::diagnostics::{Diagnostic, suggest};
 use crate::kernel::Feature;
 use crate::output::{Buffering, Form};
@@ -144,29 +145,6 @@ const USAGE: &str = "bpftrace [OPTIONS] FILE [PARAMETER...]
        bpftrace [OPTIONS] - [PARAMETER...]
        bpftrace [OPTIONS] -l [PATTERN | FILE | -e PROGRAM]";
 
-const EXAMPLES: &str = r#"Examples:
-  bpftrace -l 'tracepoint:syscalls:sys_enter_*'
-      list the entries of all system calls
-  bpftrace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }'
-      count system calls by program, until Ctrl-C
-  bpftrace -e 't:syscalls:sys_enter_openat { printf("%s %s\n", comm, str(args.filename)); }'
-      show which program opens which file
-  bpftrace -e 'profile:hz:99 { @[kstack] = count(); }'
-      sample where the kernel spends its time
-  bpftrace -e 'uprobe:libc:malloc /pid == cpid/ { @ = hist(arg0); }' -c 'ls /'
-      a histogram of the sizes a command allocates
-  bpftrace -lv 'tracepoint:block:block_rq_issue'
-      show what a probe's args hold
-
-Config variables can be set in the environment (BPFTRACE_MAX_STRLEN=64) or at the top of a script
-(config = { max_strlen = 64 }):
-"#;
-
-const COLORS: &str = "\n\nNO_COLOR and BPFTRACE_COLOR=always|never|auto choose colors.";
-
-/// The help text around the options.
-const HELP: &str = "{about}\n\nUSAGE: {usage}\n\n{all-args}{after-help}";
-
 /// Reads the command line (without the program's name) and the environment.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
@@ -241,7 +219,7 @@ fn options(
     let filter = arguments.probe_filter.as_deref().map(filter).transpose()?;
     let mut config = Config::default();
     let from_env = config.set_from_env(env, environment.keys().cloned())?;
-    let (command, parameters) = command(&arguments)?;
+    let (command, parameters) = command(&arguments, form)?;
     let mut complaints = from_env.warnings;
     if arguments.program.len() > 1 {
         complaints.push(
@@ -316,13 +294,10 @@ fn includes(
 }
 
 /// What to do, and the parameters that are left for the script.
-fn command(arguments: &Arguments) -> Result<(Command, Vec<String>), Diagnostic> {
+fn command(arguments: &Arguments, form: Form) -> Result<(Command, Vec<String>), Diagnostic> {
     let mut rest = arguments.rest.clone();
     if arguments.help {
-        let after = format!("{EXAMPLES}{}{COLORS}", config::manual::names(100, "  "));
-        let command = Arguments::command().term_width(100).help_template(HELP).after_help(after);
-        let help = command.clone().render_help().to_string();
-        return Ok((Command::Print(help), vec![]));
+        return Ok((Command::Print(help::text(&rest, form)?), vec![]));
     }
     if arguments.version {
         return Ok((Command::Print(format!("{VERSION}\n")), vec![]));

@@ -18,6 +18,7 @@ pub mod format;
 pub mod image;
 pub mod ir;
 pub mod kernel;
+pub mod manual;
 pub mod output;
 pub mod pattern;
 mod pipeline;

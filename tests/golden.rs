@@ -117,6 +117,9 @@ fn main() -> ExitCode {
     for (name, example) in bpftrace::builtins::examples::EXAMPLES {
         trials.push(Trial::test(format!("stdlib/{name}"), move || checking::example(name, example)));
     }
+    for (name, example) in bpftrace::manual::other_examples() {
+        trials.push(Trial::test(format!("manual/{name}"), move || checking::example(name, example)));
+    }
     for (line, example) in documented(include_str!("../docs/language.md")) {
         let name = format!("docs/language.md:{line}");
         trials.push(Trial::test(name.clone(), move || checking::example(&name, &example)));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Builtin, Kind, Need, TABLES, examples};
+use super::{Builtin, Kind, Need, Param, TABLES, examples};
 
 /// What the tables are called, in their order.
 const SECTIONS: &[&str] = &[
@@ -47,15 +47,31 @@ fn entry(out: &mut String, builtin: &Builtin) {
         let _ = write!(out, " {}", builtin.doc);
     }
     out.push('\n');
-    for param in builtin.params {
-        if let Some(text) = kind(param.kind) {
-            let optional = if param.need == Need::Optional { ", optional" } else { "" };
-            let _ = write!(out, "\n* `{}`{optional}: {text}", param.name);
-        }
+    let parameters = parameters(builtin);
+    for (param, text) in &parameters {
+        let _ = write!(out, "\n* `{param}`: {text}");
     }
-    if builtin.params.iter().any(|p| kind(p.kind).is_some()) {
+    if !parameters.is_empty() {
         out.push('\n');
     }
+    let notes = notes(builtin);
+    if !notes.is_empty() {
+        let _ = write!(out, "\n{notes}\n");
+    }
+    if let Some(example) = examples::of(builtin.name) {
+        let _ = write!(out, "\n```\n{example}\n```\n");
+    }
+}
+
+/// What may be given for parameters whose names do not say it.
+pub fn parameters(builtin: &Builtin) -> Vec<(&'static str, String)> {
+    let optional = |param: &Param| if param.need == Need::Optional { "optional, " } else { "" };
+    let params = builtin.params.iter();
+    params.filter_map(|p| Some((p.name, format!("{}{}", optional(p), kind(p.kind)?)))).collect()
+}
+
+/// When, how and where it can be used.
+pub fn notes(builtin: &Builtin) -> String {
     let mut notes = vec![];
     if builtin.gathers() {
         notes.push("Only to the right of `@x =` or `@x[key] =`.".to_owned());
@@ -69,12 +85,7 @@ fn entry(out: &mut String, builtin: &Builtin) {
     if !builtin.probes.is_empty() {
         notes.push(format!("Only in {}.", builtin.probes.join(", ")));
     }
-    if !notes.is_empty() {
-        let _ = write!(out, "\n{}\n", notes.join(" "));
-    }
-    if let Some(example) = examples::of(builtin.name) {
-        let _ = write!(out, "\n```\n{example}\n```\n");
-    }
+    notes.join(" ")
 }
 
 /// What may be given for a parameter, where its name does not say it.

@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     /// Print the version
     #[arg(short = 'V', long)]
     pub version: bool,
-    /// Print this help
+    /// Print this help, or what is known about names: --help str kprobe
     #[arg(short, long)]
     pub help: bool,
 

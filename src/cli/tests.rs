@@ -95,7 +95,13 @@ fn help_names_every_option_and_the_version_has_the_known_shape() {
             assert!(help.contains(&format!("--{long}")), "{long}");
         }
     }
-    for variable in config::VARIABLES {
+    let page = include_str!("../../man/man8/bpftrace.8").replace("\\-", "-");
+    for argument in Arguments::command().get_arguments().filter(|a| !a.is_hide_set() && !a.is_positional()) {
+        let long = argument.get_long().map(|long| format!("--{long}"));
+        let name = long.unwrap_or_else(|| format!("-{}", argument.get_short().unwrap()));
+        assert!(page.contains(&name), "{name} is not in the manual page");
+    }
+    for variable in crate::config::VARIABLES {
         assert!(help.contains(variable.name), "{}", variable.name);
     }
     assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
@@ -118,4 +124,45 @@ fn the_environment_sets_config_variables() {
     let options = parse(&[("BPFTRACE_STRLEN", "32"), ("BPFTRACE_VERIFY_LLVM_IR", "1")]).unwrap();
     assert!(options.verify_llvm_ir);
     assert_eq!((options.config.max_strlen, options.complaints.len()), (32, 1));
+}
+
+#[test]
+fn help_about_names() {
+    let printed = |args: &[&str]| match read(args).unwrap().command {
+        Command::Print(text) => text,
+        other => panic!("{other:?}"),
+    };
+    assert!(printed(&["--help", "str"]).starts_with("str (function)\n"));
+    assert!(printed(&["--help", "kprobe", "max_strlen"]).contains("\nmax_strlen (config variable)\n"));
+    assert_eq!(read(&["--help", "prinft"]).unwrap_err().help, ["did you mean `printf` or `print`?"]);
+    // A script beside it is no name.
+    for args in [&["--help"][..], &["script.bt", "--help"], &["-h", "./script"], &["-e", "BEGIN { }", "-h"]] {
+        assert!(printed(args).contains("USAGE:"), "{args:?}");
+    }
+    assert!(printed(&["--help", "-f", "json", "pid"]).starts_with("{\"name\":\"pid\""));
+    assert!(printed(&["--help", "-f", "json"]).lines().count() > 150);
+}
+
+/// What is written for the options of shells: `completions/`.
+#[test]
+fn shells_complete_the_options() {
+    use clap_complete::Shell;
+    let mut command = Arguments::command()
+        .mut_arg("mode", |a| a.value_parser(["codegen", "test", "bench"]))
+        .mut_arg("format", |a| a.value_parser(["text", "json"]))
+        .mut_arg("buffering", |a| a.value_parser(["line", "full", "none"]));
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
+    for (shell, file) in
+        [(Shell::Bash, "bpftrace.bash"), (Shell::Zsh, "_bpftrace"), (Shell::Fish, "bpftrace.fish")]
+    {
+        let mut made = vec![];
+        clap_complete::generate(shell, &mut command, "bpftrace", &mut made);
+        let path = directory.join(file);
+        if std::env::var_os("UPDATE").is_some_and(|v| v == "1") {
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(&path, &made).unwrap();
+        }
+        let written = std::fs::read(&path).unwrap_or_default();
+        assert!(written == made, "{} does not know the options: run with UPDATE=1", path.display());
+    }
 }

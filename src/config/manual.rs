@@ -2,22 +2,15 @@
 
 use std::fmt::Write;
 
-use super::{Config, ENVIRONMENT, VARIABLES, in_environment, table::RETIRED};
+use super::{Config, ENVIRONMENT, VARIABLES, Variable, in_environment, table::RETIRED};
 
 /// The file, whole.
 pub fn markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
-    let defaults = Config::default();
     for variable in VARIABLES {
         let _ = write!(out, "\n### {}\n\n", variable.name);
-        let default = match (variable.get)(&defaults) {
-            text if text.is_empty() => "nothing".into(),
-            text if variable.name == "perf_rb_pages" => text,
-            text if variable.name == "cache_user_symbols" => format!("`{text}`, as `PER_PID`"),
-            text => format!("`{text}`"),
-        };
         let _ = writeln!(out, "* Values: {}", variable.expects);
-        let _ = writeln!(out, "* Default: {default}");
+        let _ = writeln!(out, "* Default: {}", default(variable));
         let _ = writeln!(out, "* In the environment: `{}`", in_environment(variable.name));
         for old in variable.older {
             let says = if old.inverse { ", which says the opposite" } else { "" };
@@ -34,6 +27,16 @@ pub fn markdown() -> String {
         let _ = write!(out, "\n### {}\n\n{}\n", variable.name, variable.doc);
     }
     out
+}
+
+/// What a variable is where nothing sets it.
+pub fn default(variable: &Variable) -> String {
+    match (variable.get)(&Config::default()) {
+        text if text.is_empty() => "nothing".into(),
+        text if variable.name == "perf_rb_pages" => text,
+        text if variable.name == "cache_user_symbols" => format!("`{text}`, as `PER_PID`"),
+        text => format!("`{text}`"),
+    }
 }
 
 /// The names, for `--help`: in lines of at most `width` characters, each after `indent`.
@@ -54,7 +57,7 @@ pub fn names(width: usize, indent: &str) -> String {
 }
 
 /// Documentation comments as text: without the blank that starts each line.
-fn paragraphs(doc: &str) -> String {
+pub fn paragraphs(doc: &str) -> String {
     doc.lines()
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .fold(String::new(), |all, line| all + line + "\n")

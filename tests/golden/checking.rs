@@ -45,7 +45,8 @@ fn said(text: &str, resolve: Resolve<'_>) -> Result<String, Failed> {
     Ok(shown(&problems, &sources))
 }
 
-/// Compiles the example that the manual has for a builtin: nothing may be said about it, but that `tseries` is new.
+/// Compiles the example that the manual has for a builtin: nothing may be said about it, but that `tseries` is new
+/// and `while` old.
 pub fn example(name: &str, text: &str) -> Result<(), Failed> {
     let builtin = bpftrace::builtins::find(if name == "argN" { "arg0" } else { name });
     let mut text = text.to_owned();
@@ -64,7 +65,8 @@ pub fn example(name: &str, text: &str) -> Result<(), Failed> {
     if excused.iter().any(|(builtin, reason)| name == *builtin && said.contains(reason)) {
         return Ok(());
     }
-    let Some(program) = program.filter(|_| said.is_empty()) else { return Err(said.into()) };
+    let old = name == "while" && problems.iter().all(|p| p.code == "deprecated");
+    let Some(program) = program.filter(|_| said.is_empty() || old) else { return Err(said.into()) };
     let options = codegen::Options {
         config: &Config::default(),
         has: &|_| true,

@@ -4,20 +4,20 @@ use bpftrace::diagnostics::{Diagnostics, Span};
 use bpftrace::image::{Attach, Target};
 use bpftrace::ir::{Context, Expr, ExprKind, Nesting, Place, PlaceKind};
 use bpftrace::probes::{Group, Host, Uses, View};
-use bpftrace::syntax::ast::AttachPoint;
+use bpftrace::syntax::ast::{AttachPoint, Tag};
 use bpftrace::types::{Int, Space, Type};
 
 /// One program for each attach point, in place of [`bpftrace::probes::resolve`].
 pub fn resolve(
     points: &[AttachPoint],
     _: Uses,
-    _: &mut Host<'_>,
+    host: &mut Host<'_>,
     add_name: &mut dyn FnMut(&str) -> u32,
 ) -> (Vec<Group>, Diagnostics) {
-    (points.iter().map(|point| group(point, add_name)).collect(), Diagnostics::default())
+    (points.iter().map(|point| group(point, host, add_name)).collect(), Diagnostics::default())
 }
 
-fn group(point: &AttachPoint, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
+fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
     let provider = point.parts.first().map_or("", |p| p.text.as_str());
     let char_pointer = |space| Type::ptr(Type::Int(Int::I8), space);
     let number = add_name(&point.text);
@@ -48,10 +48,30 @@ fn group(point: &AttachPoint, add_name: &mut dyn FnMut(&str) -> u32) -> Group {
             view.words = (0..6).map(|n| load(8 * n, Type::U64)).collect();
             view.func = Some(expr(ExprKind::Cast(Box::new(load(128, Type::U64))), Type::KSym));
         }
-        "kretprobe" => {
-            view.provider = "kretprobe";
+        "kretprobe" | "uretprobe" => {
+            view.provider = if provider == "kretprobe" { "kretprobe" } else { "uretprobe" };
+            view.space = if provider == "kretprobe" { Space::Kernel } else { Space::User };
             view.context = Context::Registers;
             view.retval = Some(load(80, Type::U64));
+        }
+        "usdt" => {
+            view.provider = "usdt";
+            view.space = Space::User;
+            view.nesting = Nesting::Preemption;
+            view.context = Context::Registers;
+            view.words = (0..6).map(|n| load(8 * n, Type::U64)).collect();
+        }
+        "fentry" | "fexit" => {
+            view.provider = if provider == "fentry" { "fentry" } else { "fexit" };
+            view.context = Context::Words;
+            view.args = Some(vec![("count".into(), load(16, Type::U64))]);
+            view.retval = (provider == "fexit").then(|| load(32, Type::I64));
+        }
+        "iter" => {
+            view.provider = "iter";
+            view.context = Context::Objects;
+            view.ctx = host.types.find(Some(Tag::Struct), "bpf_iter__task");
+            view.returns_zero = true;
         }
         "tracepoint" => {
             view.provider = "tracepoint";
