@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 BUILD_PACKAGES := llvm-19-dev libelf-dev zlib1g-dev libzstd-dev make pkg-config gcc g++
-TEST_PACKAGES := qemu-system-x86 cpio kmod lz4 xz-utils zstd strace libclang1-19
+TEST_PACKAGES := qemu-system-x86 cpio kmod lz4 xz-utils zstd strace libclang1-19 clang-19
 KERNELS ?= 6.1 6.12 newest
 
 # What needs root gets it, and what does not, runs as the person who called sudo: their toolchain, their files.

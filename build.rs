@@ -13,9 +13,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // functions.
         println!("cargo:rustc-link-arg-bins=-s");
     }
+    embed_bpf_headers()?;
     if env::var_os("CARGO_FEATURE_LLVM_STATIC").is_some() {
         link_llvm()?;
     }
+    Ok(())
+}
+
+/// libbpf's headers for BPF C, which imported files include: those of the very libbpf that links and loads them.
+const BPF_HEADERS: [&str; 6] =
+    ["bpf_core_read.h", "bpf_endian.h", "bpf_helper_defs.h", "bpf_helpers.h", "bpf_tracing.h", "usdt.bpf.h"];
+
+/// Writes a table of the headers' names and texts, for `src/interop/`.
+fn embed_bpf_headers() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = env::var_os("DEP_BPF_INCLUDE").ok_or("libbpf-sys does not say where its headers are")?;
+    let mut table = String::from("&[\n");
+    for name in BPF_HEADERS {
+        let path = Path::new(&directory).join("bpf").join(name);
+        println!("cargo:rerun-if-changed={}", path.display());
+        table += &format!("    ({name:?}, include_str!({path:?})),\n");
+    }
+    table += "]\n";
+    std::fs::write(Path::new(&env::var("OUT_DIR")?).join("bpf_headers.rs"), table)?;
     Ok(())
 }
 

@@ -290,6 +290,7 @@ fn includes(
         kernel_build: path("BPFTRACE_KERNEL_BUILD"),
         script: PathBuf::new(),
         libclang: path("LIBCLANG_PATH").map(Into::into),
+        clang: path("BPFTRACE_CLANG").map(Into::into),
     }
 }
 

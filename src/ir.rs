@@ -6,6 +6,7 @@
 
 use crate::diagnostics::Span;
 use crate::image::{Attach, EventId, MapId, StringId};
+use crate::types::linked::CFunction;
 use crate::types::{Field, Space, Type};
 
 /// A script ready for code generation.
@@ -212,6 +213,11 @@ pub enum ExprKind {
     /// is then cut to the type.
     Helper {
         id: u32,
+        args: Vec<Expr>,
+    },
+    /// A function of an object that the script links, with scalar arguments; the result is cut to the type.
+    Call {
+        function: Box<CFunction>,
         args: Vec<Expr>,
     },
     /// A helper `(void *to, u32 size, …)` that fills memory: `bpf_get_current_comm`. The type is a string or

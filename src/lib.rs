@@ -16,6 +16,7 @@ pub mod diagnostics;
 pub mod expand;
 pub mod format;
 pub mod image;
+pub mod interop;
 pub mod ir;
 pub mod kernel;
 pub mod manual;

@@ -13,8 +13,9 @@ use crate::image::{Image, Target};
 use crate::kernel::Kernel;
 use crate::probes::{Host, Listed};
 use crate::runtime::{Child, Job, Process, Purpose};
+use crate::syntax::ast::ObjectFile;
 use crate::types::store::Types;
-use crate::{check, cli, codegen, expand, ir, kernel, probes, runtime, syntax};
+use crate::{check, cli, codegen, expand, interop, ir, kernel, probes, runtime, syntax};
 
 /// Does what the command line says. Errors have been shown when this returns.
 pub fn main(args: impl IntoIterator<Item = OsString>, environment: &cli::Environment) -> ExitCode {
@@ -112,7 +113,7 @@ impl Session {
 
     /// From a tree to an image.
     fn compile(
-        &self,
+        &mut self,
         script: &syntax::ast::Script,
         options: &Options,
         config: &Config,
@@ -123,6 +124,8 @@ impl Session {
             print(&syntax::dump::script(script))?;
         }
         let mut types = Types::new(kernel).with_debug_files(&options.debug_files);
+        let objects = self.build(&script.objects, options, &mut types)?;
+        let config = &licensed(config, &objects)?;
         let mut host = host(kernel, &mut types, config, options, child);
         let check_options = check::Options {
             positional: options.positional.clone(),
@@ -140,11 +143,43 @@ impl Session {
         if options.stages.ir {
             print(&check::dump::program(&checked))?;
         }
-        let image = self.generate(&checked, options, config, kernel)?;
+        let mut image = self.generate(&checked, options, config, kernel)?;
+        if !objects.is_empty() {
+            image.elf = interop::link(&image.elf, &objects).map_err(|why| unlinked(&objects, &why))?;
+        }
         if let Some(path) = &options.emit_elf {
             write(path, &image.elf)?;
         }
         Ok(image)
+    }
+
+    /// Compiles what the script imports to be linked, and makes it known to `types`.
+    fn build(
+        &mut self,
+        files: &[ObjectFile],
+        options: &Options,
+        types: &mut Types,
+    ) -> Result<Vec<interop::Object>, Diagnostics> {
+        if files.is_empty() {
+            return Ok(vec![]);
+        }
+        let mut settings = interop::Settings {
+            clang: options.includes.clang.clone(),
+            includes: &options.includes.directories,
+            vmlinux: &mut || types.vmlinux_header(),
+        };
+        let (objects, problems) = interop::build(files, &mut settings, &mut self.sources);
+        let objects = self.unless_errors(Some(objects), problems)?;
+        for object in &objects {
+            types.link(&object.name, &object.elf, &object.hidden).map_err(|why| {
+                Diagnostic::error(
+                    "bad-import",
+                    object.span,
+                    format!("{} cannot be linked: {why}", object.name),
+                )
+            })?;
+        }
+        Ok(objects)
     }
 
     /// From text to a tree in which settings and parameters are in place.
@@ -402,6 +437,26 @@ fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagn
         _ => return Ok(()),
     };
     Err(missing.into())
+}
+
+/// The settings with the license that imported objects have, unless the script sets one: it is the whole program's.
+fn licensed(config: &Config, objects: &[interop::Object]) -> Result<Config, Diagnostic> {
+    let chosen = (config.license != Config::default().license).then_some(config.license.as_str());
+    let mut config = config.clone();
+    if let Some(license) = interop::license(objects, chosen).map_err(|problem| *problem)? {
+        config.license = license;
+    }
+    Ok(config)
+}
+
+fn unlinked(objects: &[interop::Object], why: &str) -> Diagnostic {
+    let names: Vec<&str> = objects.iter().map(|object| object.name.as_str()).collect();
+    let span = objects.first().map(|object| object.span);
+    Diagnostic::error(
+        "bad-import",
+        span,
+        format!("{} cannot be linked to the script: {why}", names.join(", ")),
+    )
 }
 
 fn has(program: &ir::Program, target: &Target) -> bool {

@@ -40,11 +40,18 @@ impl<'a, 'h> Checker<'a, 'h> {
             return deleted;
         }
         match builtins::find(name) {
-            Some(builtin) => self.call_builtin(builtin, name, name_span, Some(args), span),
+            Some(builtin) => {
+                self.check_hidden_by_builtin(builtin, name, name_span);
+                self.call_builtin(builtin, name, name_span, Some(args), span)
+            }
             None => {
+                if let Some(called) = self.linked_call(name, name_span, args, span) {
+                    return called;
+                }
                 let mut error =
                     Diagnostic::error("unknown-function", name_span, format!("Unknown function: '{name}'"));
-                let known = builtins::all().flat_map(|b| b.names());
+                let linked: Vec<String> = self.host.types.linked_functions().map(str::to_owned).collect();
+                let known = builtins::all().flat_map(|b| b.names()).map(str::to_owned).chain(linked);
                 if builtins::NOT_YET.contains(&name) {
                     error = error.note(format!("bpftrace 0.26 has {name}(), this build does not yet"));
                 } else if let Some(names) = super::expr::similar(name, known) {

@@ -17,6 +17,7 @@ mod env;
 mod events;
 mod expr;
 mod limits;
+mod linked;
 mod maps;
 mod old;
 mod operators;
@@ -110,6 +111,7 @@ pub fn check_with(
         }
     };
     checker.check_declarations(&script.maps);
+    checker.check_hidden_functions(&script.expanded);
     // What is missing may be what an error is about.
     if !diagnostics.has_errors() && !checker.pass.diagnostics.has_errors() {
         checker.check_maps();

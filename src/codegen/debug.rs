@@ -6,12 +6,15 @@ use inkwell::debug_info::{
     AsDIScope, DICompileUnit, DIFile, DIFlags, DIFlagsConstants, DILocation, DISubprogram, DIType,
     DWARFEmissionKind, DWARFSourceLanguage, DebugInfoBuilder, debug_metadata_version,
 };
+use inkwell::llvm_sys::debuginfo::LLVMDIBuilderCreatePointerType;
+use inkwell::llvm_sys::prelude::LLVMMetadataRef;
 use inkwell::module::{FlagBehavior, Module};
 use inkwell::values::GlobalValue;
 
 use super::Error;
 use super::llvm::Result;
 use crate::diagnostics::{FileId, Sources, Span};
+use crate::types::linked::{CFunction, CType};
 
 /// DWARF's base type encodings.
 const ATE_SIGNED: u32 = 5;
@@ -145,6 +148,24 @@ impl<'c> Debug<'c> {
         self.builder.create_pointer_type("", to, 64, 0, AddressSpace::default()).as_type()
     }
 
+    /// `void *`
+    fn void_pointer(&self) -> DIType<'c> {
+        // SAFETY: no type is what LLVM takes for `void`. What it returns is a new type of this builder's context, which
+        // is all that a `DIType` holds (`repr(transparent)` around the pointer).
+        unsafe {
+            let raw = LLVMDIBuilderCreatePointerType(
+                self.builder.as_mut_ptr(),
+                std::ptr::null_mut(),
+                64,
+                0,
+                0,
+                c"".as_ptr(),
+                0,
+            );
+            std::mem::transmute::<LLVMMetadataRef, DIType<'c>>(raw)
+        }
+    }
+
     fn array(&self, of: DIType<'c>, bits: u64, len: u32) -> DIType<'c> {
         let range = 0..i64::from(len);
         let bits = bits.saturating_mul(u64::from(len));
@@ -215,6 +236,58 @@ impl<'c> Debug<'c> {
             0,
         );
         global.set_metadata(variable.as_metadata_value(context), context.get_kind_id("dbg"));
+    }
+
+    /// A function of another object, as far as the two have to agree on it.
+    pub(super) fn declaration(&self, function: &CFunction) -> Result<DISubprogram<'c>> {
+        let types = function.params.iter().map(|ty| self.c_type(ty)).collect::<Result<Option<Vec<_>>>>()?;
+        let types = types.ok_or_else(|| Error::Internal("a parameter without a type".into()))?;
+        let result = self.c_type(&function.result)?;
+        let ty = self.builder.create_subroutine_type(self.file, result, &types, DIFlags::PROTOTYPED);
+        Ok(self.builder.create_function(
+            self.unit.as_debug_info_scope(),
+            &function.name,
+            Some(&function.name),
+            self.file,
+            0,
+            ty,
+            false,
+            false,
+            0,
+            DIFlags::PROTOTYPED,
+            true,
+        ))
+    }
+
+    /// `None` for `void`. Structs have no members here: they are only pointed to, and known by their names.
+    fn c_type(&self, ty: &CType) -> Result<Option<DIType<'c>>> {
+        let (scope, file) = (self.unit.as_debug_info_scope(), self.file);
+        Ok(Some(match ty {
+            CType::Void => return Ok(None),
+            CType::Int(size) => self.basic("int", 8 * u64::from(*size), ATE_SIGNED)?,
+            CType::Pointer(to) => match self.c_type(to)? {
+                Some(to) => self.pointer(to),
+                None => self.void_pointer(),
+            },
+            CType::Array(of, len) => match self.c_type(of)? {
+                Some(of) => self.array(of, 8, *len),
+                None => return Err(Error::Internal("an array of nothing".into())),
+            },
+            CType::Record { union: false, name } => self
+                .builder
+                .create_struct_type(scope, name, file, 0, 0, 0, DIFlags::ZERO, None, &[], 0, None, "")
+                .as_type(),
+            CType::Record { union: true, name } => self
+                .builder
+                .create_union_type(scope, name, file, 0, 0, 0, DIFlags::ZERO, &[], 0, "")
+                .as_type(),
+            CType::Enum { name, size } => {
+                let int = self.basic("int", 8 * u64::from(*size), ATE_SIGNED)?;
+                self.builder
+                    .create_enumeration_type(scope, name, file, 0, 8 * u64::from(*size), 0, &[], int)
+                    .as_type()
+            }
+        }))
     }
 
     /// A function that returns a `u64`.

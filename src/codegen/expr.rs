@@ -4,15 +4,17 @@
 //! written where it is wanted ([`Gen::write`]), so that it is copied no more than needed.
 
 use inkwell::IntPredicate;
-use inkwell::values::IntValue;
+use inkwell::values::{IntValue, PointerValue};
 
 use super::Error;
 use super::helpers::fill_position;
 use super::llvm::{Arg, Result};
 use super::memory::Mem;
 use super::program::Gen;
-use crate::ir::{Binary, Expr, ExprKind, PlaceKind, Unary, VarId};
+use crate::diagnostics::Span;
+use crate::ir::{Binary, Expr, ExprKind, Place, PlaceKind, Unary, VarId};
 use crate::types::layout::BUF_DATA;
+use crate::types::linked::CFunction;
 use crate::types::{Int, Type};
 
 /// What the bytes after a string's or buffer's end are to be.
@@ -59,6 +61,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let args = self.helper_args(args)?;
                 self.locate(expr.span);
                 let value = ll.helper(*id, &args)?;
+                self.as_type(value, &expr.ty)
+            }
+            ExprKind::Call { function, args } => {
+                let value = self.call(function, args, expr.span)?;
                 self.as_type(value, &expr.ty)
             }
             ExprKind::Global(global) => {
@@ -160,6 +166,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let result = self.ll.helper(*id, &args)?;
                 self.check_helper(*id, result)
             }
+            ExprKind::Call { function, args } => self.call(function, args, expr.span).map(drop),
             _ if expr.ty == Type::Void => Ok(()),
             _ if expr.ty.is_scalar() => self.scalar(expr).map(drop),
             _ => self.memory(expr).map(drop),
@@ -190,6 +197,32 @@ impl<'g, 'c> Gen<'g, 'c> {
                 },
             })
             .collect()
+    }
+
+    /// Calls a function of a linked object. BPF passes whole registers, so numbers go as they are, extended to 64 bits.
+    fn call(&mut self, function: &CFunction, args: &'g [Expr], span: Span) -> Result<IntValue<'c>> {
+        let args = args
+            .iter()
+            .map(|arg| match own_pointer(arg) {
+                Some(place) => self.own_pointer(place).map(Arg::from),
+                None => self.scalar(arg).map(Arg::from),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.locate(span);
+        self.ll.call(function, &args)
+    }
+
+    /// The address of what is in BPF memory, as a pointer that the verifier knows.
+    fn own_pointer(&mut self, place: &'g Place) -> Result<PointerValue<'c>> {
+        match &place.kind {
+            PlaceKind::Variable(var) => Ok(self.variable(*var)?.0.ptr),
+            PlaceKind::MapValue { map, key } => self.scoped(|g| {
+                let key = g.key(*map, key.as_deref())?;
+                g.lookup(*map, key)
+            }),
+            PlaceKind::Map(map) => Ok(self.object.map(*map)?.pointer),
+            _ => Err(Error::Internal("this is not in BPF memory".into())),
+        }
     }
 
     fn unary(&mut self, op: Unary, operand: &'g Expr, ty: &Type) -> Result<IntValue<'c>> {
@@ -557,12 +590,21 @@ impl<'g, 'c> Gen<'g, 'c> {
 
 /// The variable whose address an expression is.
 fn own_variable(expr: &Expr) -> Option<VarId> {
+    match own_pointer(expr)?.kind {
+        PlaceKind::Variable(var) => Some(var),
+        _ => None,
+    }
+}
+
+/// The variable, map or map's value whose address an expression is.
+fn own_pointer(expr: &Expr) -> Option<&Place> {
     match &expr.kind {
-        ExprKind::Cast(inner) => own_variable(inner),
-        ExprKind::AddressOf(place) => match place.kind {
-            PlaceKind::Variable(var) => Some(var),
-            _ => None,
-        },
+        ExprKind::Cast(inner) => own_pointer(inner),
+        ExprKind::AddressOf(place) => {
+            let own =
+                matches!(place.kind, PlaceKind::Variable(_) | PlaceKind::MapValue { .. } | PlaceKind::Map(_));
+            own.then_some(place)
+        }
         _ => None,
     }
 }

@@ -27,6 +27,7 @@ use super::Error;
 use super::debug::{Debug, Param};
 use crate::diagnostics::Sources;
 use crate::types::Int;
+use crate::types::linked::CFunction;
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
@@ -301,6 +302,29 @@ impl<'c> Llvm<'c> {
         let ty = if pointer { self.ptr.fn_type(&types, false) } else { self.i64.fn_type(&types, false) };
         let target = self.imm(u64::from(id)).const_to_pointer(self.ptr);
         Ok(self.builder.build_indirect_call(ty, target, args, "")?)
+    }
+
+    /// Calls a function that another object defines.
+    pub(super) fn call(&self, function: &CFunction, args: &[Arg<'c>]) -> Result<IntValue<'c>> {
+        let declared = match self.module.get_function(&function.name) {
+            Some(declared) => declared,
+            None => {
+                let types = vec![BasicMetadataTypeEnum::from(self.i64); function.params.len()];
+                let declared =
+                    self.module.add_function(&function.name, self.i64.fn_type(&types, false), None);
+                // From which LLVM makes the BTF that libbpf's linker wants to see.
+                declared.set_subprogram(self.debug.declaration(function)?);
+                declared
+            }
+        };
+        let args = args
+            .iter()
+            .map(|arg| match arg {
+                Arg::PointerValue(pointer) => self.address(*pointer).map(Arg::from),
+                other => Ok(*other),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.int_result(self.builder.build_call(declared, &args, "")?)
     }
 
     /// Calls a BPF helper by its number (`enum bpf_func_id` in `linux/bpf.h`) for its 64-bit result.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use inkwell::module::Linkage;
 use inkwell::values::{BasicValue, BasicValueEnum, FunctionValue, GlobalValue, PointerValue};
 
 use super::llvm::{Llvm, Result};
@@ -250,7 +251,9 @@ impl<'c> Object<'c> {
         let license = ll.context.const_string(settings.config.license.as_bytes(), true);
         let variable = ll.module.add_global(license.get_type(), None, "LICENSE");
         variable.set_section(Some("license"));
-        variable.set_constant(true);
+        // What a script links may have a variable of that name, too. Nor is it constant there, and sections of one name
+        // have to be alike.
+        variable.set_linkage(Linkage::Internal);
         variable.set_initializer(&license);
         let events = std::mem::take(&mut self.events);
         Ok(image::Manifest {

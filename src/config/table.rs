@@ -314,6 +314,10 @@ pub const ENVIRONMENT: &[EnvironmentOnly] = &[
         doc: "A file with the kernel's types in BTF, in place of `/sys/kernel/btf/vmlinux`.",
     },
     EnvironmentOnly {
+        name: "BPFTRACE_CLANG",
+        doc: "The compiler for imported `.bpf.c` files, by its path or its name, in place of the `clang` that is found.",
+    },
+    EnvironmentOnly {
         name: "BPFTRACE_COLOR",
         doc: "Whether messages have colors: `always`, `never`, or `auto`, which is for terminals. `NO_COLOR` is \
               heard too.",

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Sources};
 use crate::syntax;
-use crate::syntax::ast::{Definition, DefinitionKind, Import, Script};
+use crate::syntax::ast::{Definition, DefinitionKind, Import, ObjectFile, ObjectKind, Script};
 
 /// How many imports may lead to one another.
 const MAX_DEPTH: usize = 64;
@@ -17,6 +17,10 @@ const MAX_SIZE: u64 = 16 << 20;
 
 /// Who does not own a file can change it: the bit for others in its mode.
 const WRITABLE_BY_OTHERS: u32 = 0o002;
+
+/// The part of the reference's library that is C on purpose: it shows whether C can be imported.
+const TEST: &str = "int __always_true(void)\n{\n\treturn 1;\n}\n";
+const TEST_PATH: &str = "stdlib/test/test.bpf.c";
 
 /// Merges what the script imports into it: definitions and probes before its own, in the order of the imports.
 ///
@@ -41,8 +45,8 @@ struct Importer<'a> {
 enum Kind {
     Script,
     Header,
-    /// `.bpf.c`, `.bpf.o`
-    Compiled,
+    /// `.bpf.c`, and `.bpf.o`, which is compiled already.
+    Object(ObjectKind),
     Other,
 }
 
@@ -54,8 +58,9 @@ impl Importer<'_> {
                 self.diagnostics.push(*problem);
             }
         }
-        let Script { definitions, maps, macros, probes, .. } = merged;
+        let Script { definitions, objects, maps, macros, probes, .. } = merged;
         script.definitions.splice(0..0, definitions);
+        script.objects.splice(0..0, objects);
         script.maps.splice(0..0, maps);
         script.macros.splice(0..0, macros);
         script.probes.splice(0..0, probes);
@@ -71,7 +76,15 @@ impl Importer<'_> {
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
             // What the reference has in files is built in here.
-            Err(_) if import.path == "stdlib" || import.path.starts_with("stdlib/") => return Ok(()),
+            Err(_) if import.path == "stdlib" || import.path.starts_with("stdlib/") => {
+                if matches!(import.path.as_str(), "stdlib/test" | "stdlib/test/test.bpf.c")
+                    && self.seen.insert(TEST_PATH.into())
+                {
+                    let kind = ObjectKind::Own(TEST);
+                    into.objects.push(ObjectFile { path: TEST_PATH.into(), kind, span: import.span });
+                }
+                return Ok(());
+            }
             Err(error) => {
                 let message = format!("error reading import \"{}\": {error}", path.display());
                 return Err(self
@@ -86,7 +99,7 @@ impl Importer<'_> {
         self.stays_inside(import, directory, &path)?;
         self.is_private(import, &path, &metadata)?;
         if !metadata.is_dir() {
-            return self.file(import, &path, &metadata, into, false);
+            return self.file(import, &path, &metadata, into);
         }
         let unreadable = |error: std::io::Error| {
             Box::new(Diagnostic::error(
@@ -109,7 +122,7 @@ impl Importer<'_> {
             if !metadata.is_dir() {
                 self.stays_inside(import, &path, &entry)?;
                 self.is_private(import, &entry, &metadata)?;
-                self.file(import, &entry, &metadata, into, true)?;
+                self.file(import, &entry, &metadata, into)?;
             }
         }
         Ok(())
@@ -126,11 +139,10 @@ impl Importer<'_> {
         path: &Path,
         metadata: &Metadata,
         into: &mut Script,
-        of_directory: bool,
     ) -> Result<(), Box<Diagnostic>> {
         let canonical = self.canonical(import, path)?;
         match kind(path) {
-            Kind::Script | Kind::Header if !metadata.is_file() => {
+            Kind::Script | Kind::Header | Kind::Object(_) if !metadata.is_file() => {
                 Err(self.error(import, format!("{} is no regular file", shown(path))).into())
             }
             Kind::Script => self.script(import, path, canonical, metadata, into),
@@ -142,22 +154,15 @@ impl Importer<'_> {
                 }
                 Ok(())
             }
-            Kind::Compiled if self.seen.contains(&canonical) => Ok(()),
-            Kind::Compiled => {
-                self.seen.insert(canonical);
-                let what = if of_directory { format!("{} in ", shown(path)) } else { String::new() };
-                Err(self
-                    .error(
-                        import,
-                        format!("{what}\"{}\" is BPF C, which cannot be imported yet", import.path),
-                    )
-                    .note("it has to be compiled by clang and linked to the program")
-                    .help("write what it does as macros in a .bt file, or its types in a .h file")
-                    .into())
+            Kind::Object(kind) => {
+                if self.seen.insert(canonical) {
+                    into.objects.push(ObjectFile { path: path.to_owned(), kind, span: import.span });
+                }
+                Ok(())
             }
             Kind::Other => Err(self
                 .error(import, format!("unknown import type: {}", shown(path)))
-                .help("imports are .bt scripts, .h headers, and directories of them")
+                .help("imports are .bt scripts, .h headers, .bpf.c files, and directories of them")
                 .into()),
         }
     }
@@ -200,6 +205,7 @@ impl Importer<'_> {
         self.merge(&mut script, &directory);
         self.depth -= 1;
         into.definitions.append(&mut script.definitions);
+        into.objects.append(&mut script.objects);
         into.maps.append(&mut script.maps);
         into.macros.append(&mut script.macros);
         into.probes.append(&mut script.probes);
@@ -232,15 +238,7 @@ impl Importer<'_> {
 
     /// Refuses what anybody may have written.
     fn is_private(&self, import: &Import, path: &Path, metadata: &Metadata) -> Result<(), Box<Diagnostic>> {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let open = |metadata: &Metadata| metadata.mode() & WRITABLE_BY_OTHERS != 0;
-        let place = if open(metadata) {
-            path
-        } else if fs::metadata(parent).is_ok_and(|m| open(&m)) {
-            parent
-        } else {
-            return Ok(());
-        };
+        let Some(place) = open_to_all(path, metadata) else { return Ok(()) };
         let message = format!("not imported, since everybody may write to {}", place.display());
         Err(self
             .error(import, message)
@@ -250,14 +248,23 @@ impl Importer<'_> {
     }
 }
 
+/// The file, or the directory that it is in, if everybody may write to it.
+pub(crate) fn open_to_all<'p>(path: &'p Path, metadata: &Metadata) -> Option<&'p Path> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let open = |metadata: &Metadata| metadata.mode() & WRITABLE_BY_OTHERS != 0;
+    if open(metadata) { Some(path) } else { fs::metadata(parent).is_ok_and(|m| open(&m)).then_some(parent) }
+}
+
 fn kind(path: &Path) -> Kind {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if name.ends_with(".bt") {
         Kind::Script
     } else if name.ends_with(".h") {
         Kind::Header
-    } else if name.ends_with(".bpf.c") || name.ends_with(".bpf.o") {
-        Kind::Compiled
+    } else if name.ends_with(".bpf.c") {
+        Kind::Object(ObjectKind::Source)
+    } else if name.ends_with(".bpf.o") {
+        Kind::Object(ObjectKind::Compiled)
     } else {
         Kind::Other
     }

@@ -24,6 +24,7 @@ const MAX_NODES: usize = 300_000;
 /// Puts the script's macros in place, and removes their definitions.
 pub fn apply(script: &mut Script, sources: &mut Sources, diagnostics: &mut Diagnostics) {
     let macros = std::mem::take(&mut script.macros);
+    script.expanded = macros.iter().map(|each| (each.name.clone(), each.name_span)).collect();
     if macros.is_empty() {
         return;
     }

@@ -11,6 +11,8 @@ mod unstable;
 
 use std::path::Path;
 
+pub(crate) use imports::open_to_all;
+
 use crate::config::Config;
 use crate::diagnostics::{Diagnostics, Sources};
 use crate::syntax::ast::Script;

@@ -50,6 +50,12 @@ pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {
     for mut map in open.maps_mut() {
         size_map(job, &mut map).map_err(|e| unusable(&e.to_string()))?;
     }
+    // What a script imports may hold programs, too. None of them was asked for.
+    for mut program in open.progs_mut() {
+        if !manifest.programs.iter().any(|own| program.name() == own.name.as_str()) {
+            program.set_autoload(false);
+        }
+    }
     if job.options.show_verifier {
         open.progs_mut().for_each(|mut program| program.set_log_level(VERIFIER_LOG_LEVEL));
     }

@@ -14,14 +14,33 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
             let programs = &job.image.manifest.programs;
             programs.iter().find(|p| p.name == rejection.program).map(|p| p.span)
         });
-        let mut diagnostic =
-            Diagnostic::error("verifier", span, "the kernel refused to load the program compiled from this");
+        let imported = rejection.imported(span, job.sources);
+        let message = match &imported {
+            Some(_) => "the kernel refused to load this function, which the script imports",
+            None => "the kernel refused to load the program compiled from this",
+        };
+        let mut diagnostic = Diagnostic::error("verifier", span, message);
         if let Some(reason) = &rejection.reason {
             diagnostic = diagnostic.note(format!("the verifier's reason: {reason}"));
         }
-        diagnostic = diagnostic
-            .note(BUG)
-            .help(format!("please report it with the script and the kernel's version, {kernel}"));
+        diagnostic = match imported {
+            Some(place) => {
+                let calls = job.image.manifest.programs.iter().find(|p| p.name == rejection.program);
+                let diagnostic = match calls {
+                    Some(program) => diagnostic.label(program.span, "called from here"),
+                    None => diagnostic,
+                };
+                let diagnostic =
+                    if span == calls.map(|p| p.span) { diagnostic.note(place) } else { diagnostic };
+                diagnostic.help(
+                    "most pointers of a script are mere numbers to the verifier: read what they point to with \
+                     bpf_probe_read_kernel(), bpf_probe_read_user() or BPF_CORE_READ()",
+                )
+            }
+            None => diagnostic
+                .note(BUG)
+                .help(format!("please report it with the script and the kernel's version, {kernel}")),
+        };
         return if job.options.verbose {
             let log = tail(rejection.log.trim_end(), job.config.log_size);
             diagnostic.note(format!("the verifier's log:\n{log}"))
@@ -123,6 +142,19 @@ impl<'l> Rejection<'l> {
             }
         });
         Some(Rejection { program, log: text, reason, source })
+    }
+
+    /// Where in a file of C the fault is, as words, if it is in one: the object that was linked may be all there is of it.
+    fn imported(&self, span: Option<Span>, sources: &Sources) -> Option<String> {
+        let (text, place) = self.source?;
+        let of_c = |name: &str| name.ends_with(".c");
+        let shown = span.and_then(|span| sources.get(span.file)).is_some_and(|source| of_c(&source.name));
+        match place {
+            Some((file, line)) if of_c(file) => {
+                Some(format!("it is in line {line} of {file}: {}", text.trim()))
+            }
+            _ => shown.then(|| format!("it is in: {}", text.trim())),
+        }
     }
 
     /// The line of the script or of what it imports, without the blanks around it.

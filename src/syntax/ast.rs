@@ -12,9 +12,13 @@ pub struct Script {
     pub config: Vec<ConfigEntry>,
     /// `import "…";`, in order.
     pub imports: Vec<Import>,
+    /// What imports bring to be linked: `.bpf.c` and `.bpf.o` files. The parser makes none.
+    pub objects: Vec<ObjectFile>,
     /// `let @x = hash(100);`
     pub maps: Vec<MapDeclaration>,
     pub macros: Vec<Macro>,
+    /// The names of those that have been put in place, and where each is defined.
+    pub expanded: Vec<(String, Span)>,
     pub probes: Vec<Probe>,
 }
 
@@ -49,6 +53,24 @@ pub struct Import {
     pub path: String,
     /// The path in its quotes.
     pub span: Span,
+}
+
+/// A file of BPF C, or an object compiled from one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectFile {
+    pub path: std::path::PathBuf,
+    pub kind: ObjectKind,
+    /// The import that brought it.
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// C, still to be compiled.
+    Source,
+    Compiled,
+    /// C that comes with this binary: the text.
+    Own(&'static str),
 }
 
 /// `let @name = kind(arguments);`

@@ -68,6 +68,14 @@ pub enum Kind<'a> {
     Other,
 }
 
+/// See [`Btf::linkage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linkage {
+    Static,
+    Global,
+    Extern,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Integer {
     /// In bytes.
@@ -145,6 +153,13 @@ impl Btf {
         let name = c_string(name)?;
         // SAFETY: the name is a C string, and the base lives as long as what is made on it.
         Btf::owned(unsafe { sys::btf__load_module_btf(name.as_ptr(), base.raw.as_ptr()) }, Some(base))
+    }
+
+    /// The `.BTF` section of an object.
+    pub fn from_bytes(bytes: &[u8]) -> io::Result<Btf> {
+        let size = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        // SAFETY: so many bytes are there; libbpf checks and copies them.
+        Btf::owned(unsafe { sys::btf__new(bytes.as_ptr().cast(), size) }, None)
     }
 
     fn owned(raw: *mut sys::btf, base: Option<Rc<Btf>>) -> io::Result<Btf> {
@@ -262,6 +277,16 @@ impl Btf {
     fn raw_kind(&self, id: u32) -> Option<u32> {
         // SAFETY: the object is alive; what it points to lives as long.
         unsafe { sys::btf__type_by_id(self.raw.as_ptr(), id).as_ref() }.map(|ty| (ty.info >> 24) & 0x1f)
+    }
+
+    /// Who can call a function (`BTF_FUNC_…`), which is told for those of objects to be linked.
+    pub fn linkage(&self, id: u32) -> Linkage {
+        // SAFETY: the object is alive; what it points to lives as long.
+        match unsafe { sys::btf__type_by_id(self.raw.as_ptr(), id).as_ref() }.map(|ty| ty.info & 0xffff) {
+            Some(sys::BTF_FUNC_GLOBAL) => Linkage::Global,
+            Some(sys::BTF_FUNC_EXTERN) => Linkage::Extern,
+            _ => Linkage::Static,
+        }
     }
 
     pub fn entry(&self, id: u32) -> Option<Entry<'_>> {

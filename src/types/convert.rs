@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use libbpf_sys as sys;
-
 use super::btf::{Btf, Composite, Integer, Kind, Member};
+use super::linked::record_kind;
 use super::{Bits, Enum, EnumId, Field, Int, Layouts, Space, Struct, StructId, Type};
 
 /// A type in one of the opened objects. One that a module shares with vmlinux is always named as vmlinux's.
@@ -27,7 +26,12 @@ pub struct Sources {
     /// Why there is no vmlinux, once that is known.
     problem: Option<String>,
     all_modules: bool,
+    /// Those of objects that the script links: what it does not name itself is not looked for in them.
+    linked: Vec<(String, Rc<Btf>)>,
 }
+
+/// Where the numbers of linked objects begin.
+const LINKED: usize = usize::MAX / 2;
 
 pub const VMLINUX: &str = "vmlinux";
 
@@ -137,13 +141,34 @@ impl Sources {
         self.objects.iter().enumerate().map(|(n, (name, btf))| (n, name.as_str(), btf))
     }
 
+    /// Adds the types of an object that the script links.
+    pub fn link(&mut self, btf: Rc<Btf>) -> usize {
+        self.linked.push((String::new(), btf));
+        LINKED + self.linked.len() - 1
+    }
+
+    /// The first type of that name in a linked object.
+    pub fn find_linked(&self, name: &str, kinds: &[u32]) -> Option<TypeRef> {
+        (LINKED..).zip(&self.linked).find_map(|(object, (_, btf))| {
+            let id = kinds.iter().find_map(|kind| btf.find(name, *kind))?;
+            Some(TypeRef { object, id })
+        })
+    }
+
+    fn get(&self, object: usize) -> Option<&(String, Rc<Btf>)> {
+        match object.checked_sub(LINKED) {
+            Some(linked) => self.linked.get(linked),
+            None => self.objects.get(object),
+        }
+    }
+
     /// The module that a type is of, or `vmlinux`.
     pub fn name(&self, ty: TypeRef) -> Option<&str> {
-        self.objects.get(ty.object).map(|(name, _)| name.as_str())
+        self.get(ty.object).map(|(name, _)| name.as_str())
     }
 
     pub fn object(&self, ty: TypeRef) -> Option<Rc<Btf>> {
-        self.objects.get(ty.object).map(|(_, btf)| Rc::clone(btf))
+        self.get(ty.object).map(|(_, btf)| Rc::clone(btf))
     }
 
     /// Another type of the object that this one is in.
@@ -152,7 +177,7 @@ impl Sources {
     }
 
     pub fn at(&self, object: usize, id: u32) -> TypeRef {
-        let own = self.objects.get(object).is_some_and(|(_, btf)| btf.ids().contains(&id));
+        let own = object >= LINKED || self.get(object).is_some_and(|(_, btf)| btf.ids().contains(&id));
         TypeRef { object: if own { object } else { 0 }, id }
     }
 }
@@ -160,6 +185,10 @@ impl Sources {
 impl TypeRef {
     pub fn id(self) -> u32 {
         self.id
+    }
+
+    fn is_linked(self) -> bool {
+        self.object >= LINKED
     }
 }
 
@@ -251,6 +280,16 @@ impl Converter<'_> {
             return *id;
         }
         let id = match self.table.named(name, composite.union) {
+            None if ty.is_linked() && self.is_kernels(name, composite) => {
+                match self
+                    .sources
+                    .find(name, &[record_kind(composite.union)])
+                    .map(|found| self.convert(found))
+                {
+                    Some(Type::Struct(id)) => id,
+                    _ => self.table.add(ty, State::Met, name, composite.union, composite.size),
+                }
+            }
             Some((id, State::Declared)) => {
                 self.table.found(id, ty, composite.size);
                 id
@@ -262,9 +301,24 @@ impl Converter<'_> {
         id
     }
 
+    /// Whether a struct of a linked object stands for the kernel's of that name: C for BPF often names only the members
+    /// that it uses, whose places are found when it is loaded (CO-RE), so its own layout means nothing.
+    fn is_kernels(&mut self, name: &str, composite: Composite<'_>) -> bool {
+        if name.is_empty() {
+            return false;
+        }
+        let Some(found) = self.sources.find(name, &[record_kind(composite.union)]) else { return false };
+        let Some(btf) = self.sources.object(found) else { return false };
+        let Some(Kind::Composite(kernels)) = btf.entry(found.id).map(|entry| entry.kind) else {
+            return false;
+        };
+        let mut names = composite.members().map(|member| member.name);
+        names.all(|name| kernels.members().any(|member| member.name == name))
+    }
+
     /// A struct that is only declared here may be defined elsewhere: in vmlinux for a module, or in a module.
     fn forward(&mut self, name: &str, union: bool) -> Type {
-        let kind = if union { sys::BTF_KIND_UNION } else { sys::BTF_KIND_STRUCT };
+        let kind = record_kind(union);
         if let Some((id, State::Loaded | State::Promised)) = self.table.named(name, union) {
             return Type::Struct(id);
         }
@@ -321,7 +375,7 @@ impl Converter<'_> {
         let Some(Struct { name, union, .. }) = self.table.layouts.structs.get(&id).cloned() else {
             return false;
         };
-        let kind = if union { sys::BTF_KIND_UNION } else { sys::BTF_KIND_STRUCT };
+        let kind = record_kind(union);
         let Some(found) = self.sources.find(&name, &[kind]) else { return false };
         let Type::Struct(defined) = self.convert(found) else { return false };
         if !self.load(defined) {

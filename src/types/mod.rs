@@ -11,6 +11,7 @@ pub mod constants;
 mod convert;
 pub mod dwarf;
 pub mod layout;
+pub mod linked;
 pub mod names;
 mod spell;
 pub mod store;

@@ -52,6 +52,16 @@ impl Speller {
         self.printed(result)
     }
 
+    /// All types of the object as a header of C: what others call `vmlinux.h`.
+    pub fn header(&mut self, ids: std::ops::Range<u32>) -> Option<String> {
+        let mut text = String::from("#ifndef __VMLINUX_H__\n#define __VMLINUX_H__\n\n");
+        for id in ids {
+            text.push_str(&self.definition(id)?);
+        }
+        text.push_str("\n#endif\n");
+        Some(text)
+    }
+
     fn printed(&mut self, result: c_int) -> Option<String> {
         // SAFETY: it is ours, and libbpf uses it only while it prints.
         let text = std::mem::take(unsafe { &mut *self.text });

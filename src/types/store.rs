@@ -10,6 +10,7 @@ use super::btf::{Btf, Entry, Kind, Proto};
 use super::c::{Reading, Scope};
 use super::convert::{Converter, Sources, Table, TypeRef};
 use super::dwarf::Programs;
+use super::linked::Linked;
 use super::names::well_known;
 use super::spell::Speller;
 use super::{Enum, EnumId, Layouts, Struct, StructId, Type, constants};
@@ -20,7 +21,7 @@ use crate::syntax::ast::Tag;
 /// All named types. Structs are known by id as soon as something mentions them; their fields are read from BTF
 /// when someone looks inside.
 pub struct Types {
-    sources: Sources,
+    pub(super) sources: Sources,
     pub(super) table: Table,
     /// What the script defines: it wins over every other source.
     pub(super) scope: Scope,
@@ -28,6 +29,7 @@ pub struct Types {
     pub(super) reading: Reading,
     enumerators: HashMap<String, Option<(Type, i64)>>,
     pub(super) programs: Programs,
+    pub(super) linked: Linked,
     /// The last one used, since making one takes memory for every type there is.
     speller: Option<(Rc<Btf>, Speller)>,
 }
@@ -73,6 +75,7 @@ impl Types {
             reading: Reading::default(),
             enumerators: HashMap::new(),
             programs: Programs::default(),
+            linked: Linked::default(),
             speller: None,
         }
     }
@@ -107,7 +110,7 @@ impl Types {
         }
         match self.sources.find(name, kinds(tag)) {
             Some(found) => Some(self.converter().convert(found)),
-            None => self.header_type(tag, name),
+            None => self.header_type(tag, name).or_else(|| self.linked_type(tag, name)),
         }
     }
 
@@ -314,6 +317,15 @@ impl Types {
         Some((self.sources.name(found)?.to_owned(), text.get(start..end)?.to_owned()))
     }
 
+    /// The kernel's types as a C header.
+    pub fn vmlinux_header(&mut self) -> Result<String, String> {
+        let Some(btf) = self.sources.vmlinux() else {
+            return Err(self.problem().unwrap_or("the kernel does not describe its types").to_owned());
+        };
+        let header = Speller::new(&btf).and_then(|mut speller| speller.header(btf.ids()));
+        header.ok_or_else(|| "the kernel's types cannot be written as C".to_owned())
+    }
+
     fn find_function(&mut self, module: Option<&str>, name: &str) -> Option<TypeRef> {
         match module {
             Some(module) => self.sources.find_in(module, name, sys::BTF_KIND_FUNC),
@@ -325,7 +337,7 @@ impl Types {
         RAW_TRACEPOINT.iter().find_map(|prefix| self.find_function(module, &format!("{prefix}{event}")))
     }
 
-    fn spell(&mut self, function: TypeRef) -> Option<Signature> {
+    pub(super) fn spell(&mut self, function: TypeRef) -> Option<Signature> {
         let btf = self.sources.object(function)?;
         let proto = proto(&btf, function)?;
         if !self.speller.as_ref().is_some_and(|(of, _)| Rc::ptr_eq(of, &btf)) {
@@ -394,12 +406,12 @@ impl Types {
         &self.table.layouts
     }
 
-    fn converter(&mut self) -> Converter<'_> {
+    pub(super) fn converter(&mut self) -> Converter<'_> {
         Converter { sources: &mut self.sources, table: &mut self.table }
     }
 }
 
-fn proto(btf: &Btf, function: TypeRef) -> Option<Proto<'_>> {
+pub(super) fn proto(btf: &Btf, function: TypeRef) -> Option<Proto<'_>> {
     let Kind::Func { proto } = btf.entry(function.id())?.kind else { return None };
     match btf.entry(proto)?.kind {
         Kind::Proto(proto) => Some(proto),
@@ -409,7 +421,7 @@ fn proto(btf: &Btf, function: TypeRef) -> Option<Proto<'_>> {
 
 /// The kinds of BTF that a name can be, in the order in which they are looked for. C itself wants the tag; without
 /// one a typedef goes first, as in C.
-fn kinds(tag: Option<Tag>) -> &'static [u32] {
+pub(super) fn kinds(tag: Option<Tag>) -> &'static [u32] {
     match tag {
         Some(Tag::Struct) => &[sys::BTF_KIND_STRUCT],
         Some(Tag::Union) => &[sys::BTF_KIND_UNION],

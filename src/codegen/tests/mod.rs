@@ -4,6 +4,7 @@ mod aggregates;
 mod build;
 mod events;
 mod kinds;
+mod linked;
 mod loops;
 mod memory;
 mod run;

@@ -23,6 +23,8 @@ pub struct Includes {
     pub script: PathBuf,
     /// `LIBCLANG_PATH`
     pub libclang: Option<OsString>,
+    /// `BPFTRACE_CLANG`: the compiler of what is imported.
+    pub clang: Option<OsString>,
 }
 
 /// A header that a script asks for.

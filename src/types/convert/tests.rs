@@ -2,6 +2,8 @@
 
 use std::ffi::CString;
 
+use libbpf_sys as sys;
+
 use super::*;
 
 /// Builds BTF; each method gives the new type's id.

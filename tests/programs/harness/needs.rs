@@ -41,6 +41,8 @@ impl Needs {
         let libraries = std::process::Command::new("ldconfig").arg("-p").output();
         let libclang = libraries.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libclang"));
         add("libclang", libclang, "libclang is not installed (libclang1-19)");
+        let clang = in_path("clang") || (11..=25).any(|version| in_path(&format!("clang-{version}")));
+        add("clang", clang, "clang is not installed (clang-19): imports of BPF C are not tested");
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
         add("no_kprobe", !kprobe, "this kernel has kprobes");
