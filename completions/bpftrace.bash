@@ -23,7 +23,7 @@ _bpftrace() {
 
     case "${cmd}" in
         bpftrace)
-            opts="-e -l -V -h -p -c -o -q -v -k -I -d -b -f -B --list --test --bench --probe-filter --info --version --help --pid --cmd --usdt-file-activation --debuginfo --output --quiet --verbose --warnings --no-warnings --unsafe --include --traceable-functions --no-feature --dry-run --debug --verify-llvm-ir --emit-elf --emit-llvm --btf --mode"
+            opts="-e -l -V -h -p -c -o -q -v -k -I -d -b -f -B --list --test --bench --probe-filter --info --version --help --pid --cmd --usdt-file-activation --debuginfo --output --quiet --verbose --warnings --no-warnings --unsafe --fix-renames --include --traceable-functions --no-feature --dry-run --debug --verify-llvm-ir --emit-elf --emit-llvm --btf --mode"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
