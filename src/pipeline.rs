@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::probes::{Host, Listed};
 use crate::runtime::{Child, Job, Process, Purpose};
 use crate::syntax::ast::ObjectFile;
+use crate::types::c::HeaderMacros;
 use crate::types::store::Types;
 use crate::{check, cli, codegen, expand, interop, ir, kernel, probes, runtime, syntax};
 
@@ -195,13 +196,16 @@ impl Session {
             Program::File(path) => path.parent(),
             Program::Text(_) | Program::Stdin => None,
         };
+        let has_btf = || options.btf.as_deref().unwrap_or(Path::new("/sys/kernel/btf/vmlinux")).exists();
+        let macros = RefCell::new(HeaderMacros::new(&options.includes, &has_btf));
         let inputs = expand::Inputs {
             positional: &options.positional,
             named: &options.named,
             directory: directory.unwrap_or(Path::new("")),
             config: &options.config,
             config_from_env: &options.config_from_env,
-            has_btf: &|| std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+            has_btf: &has_btf,
+            header_macro: &|definitions, name| macros.borrow_mut().find(definitions, name),
         };
         let expand::Expanded { script, config, diagnostics, help } =
             expand::expand(script, &inputs, &mut self.sources);

@@ -91,6 +91,7 @@ fn expand(text: &str, area: &str) -> Result<(Expanded, Sources), Failed> {
         config: &Config::default(),
         config_from_env: &[],
         has_btf: &|| true,
+        header_macro: &|_, _| None,
     };
     Ok((expand::expand(script, &inputs, &mut sources), sources))
 }

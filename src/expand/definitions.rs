@@ -1,17 +1,22 @@
 //! The C at the top of a script: conditions are decided, and `#define`s of values take their places in expressions.
 //! What they stand for in C definitions is the business of [`crate::types::c`].
 
+mod conditions;
+mod elsewhere;
 mod functions;
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use crate::diagnostics::{Diagnostic, Diagnostics, Span};
-use crate::syntax::ast::{
-    BinaryOp, Definition, DefinitionKind, Expr, ExprKind, Script, TypeName, TypeSuffix, UnaryOp,
-};
+use elsewhere::Elsewhere;
+
+use super::Inputs;
+use crate::builtins;
+use crate::diagnostics::{Diagnostic, Diagnostics, Sources, Span};
+use crate::syntax::ast::{Definition, DefinitionKind, Expr, ExprKind, Script, TypeName, TypeSuffix};
 use crate::syntax::visit::Visitor;
 use crate::syntax::{self, Deep, MAX_DEPTH, visit};
+use crate::types::constants;
 
 /// How many macros' values a script may have in it: they can double with each one that is defined by others.
 const MAX_PLACES: usize = 10_000;
@@ -27,7 +32,7 @@ enum Macro {
     Other(Span, &'static str),
 }
 
-pub fn apply(script: &mut Script, has_btf: &dyn Fn() -> bool, diagnostics: &mut Diagnostics) {
+pub fn apply(script: &mut Script, inputs: &Inputs<'_>, sources: &mut Sources, diagnostics: &mut Diagnostics) {
     let definitions = std::mem::take(&mut script.definitions);
     let bodies: HashSet<&str> =
         definitions.iter().filter_map(|d| define(d).map(|(name, _, _)| name)).collect();
@@ -35,35 +40,44 @@ pub fn apply(script: &mut Script, has_btf: &dyn Fn() -> bool, diagnostics: &mut 
         values: bodies,
         macros: HashMap::new(),
         conditions: vec![],
+        kept: vec![],
         left: Cell::new(MAX_PLACES),
-        has_btf,
+        inputs,
         diagnostics,
     };
-    let kept: Vec<Definition> = definitions.iter().filter(|d| reader.read(d)).cloned().collect();
+    for definition in &definitions {
+        if reader.read(definition) {
+            reader.kept.push(definition.clone());
+        }
+    }
     if let Some(open) = reader.conditions.last() {
         let error = Diagnostic::error("preprocessor", open.span, "this condition has no #endif");
         reader.diagnostics.push(error);
     }
-    script.definitions = kept;
     visit::walk_script(&mut Lengths(&reader), script);
-    let mut macros = reader.macros;
-    called_functions(script, &mut macros, &reader.values);
+    let Preprocessor { mut macros, kept, values, .. } = reader;
+    script.definitions = kept;
+    called_functions(script, &mut macros, &values, inputs, sources);
     if !macros.is_empty() {
         let mut places = Places { macros: &macros, diagnostics, left: MAX_PLACES };
         visit::script(script, &mut |expr| places.put(expr, 0));
     }
 }
 
-/// Macros with parameters become macros of the script, if it calls them: a header may have hundreds of them.
-fn called_functions(script: &mut Script, macros: &mut HashMap<String, Macro>, values: &HashSet<&str>) {
-    if !macros.values().any(|m| matches!(m, Macro::Function(..))) {
-        return;
-    }
-    let mut calls: Vec<String> = vec![];
-    let mut note = |expr: &mut Expr| {
-        if let ExprKind::Call { name, .. } | ExprKind::Name(name) = &expr.kind {
-            calls.push(name.clone());
-        }
+/// Macros with parameters, of the script and of headers, become macros of the script's language if it calls them.
+fn called_functions(
+    script: &mut Script,
+    macros: &mut HashMap<String, Macro>,
+    values: &HashSet<&str>,
+    inputs: &Inputs<'_>,
+    sources: &mut Sources,
+) {
+    // Names, and whether they are called: a header's macro is none without.
+    let mut calls: Vec<(String, bool)> = vec![];
+    let mut note = |expr: &mut Expr| match &expr.kind {
+        ExprKind::Call { name, .. } => calls.push((name.clone(), true)),
+        ExprKind::Name(name) => calls.push((name.clone(), false)),
+        _ => {}
     };
     visit::script(script, &mut note);
     for one in macros.values_mut() {
@@ -71,18 +85,31 @@ fn called_functions(script: &mut Script, macros: &mut HashMap<String, Macro>, va
             visit::expr(&mut value.node, &mut note);
         }
     }
-    while let Some(name) = calls.pop() {
+    let own: HashSet<String> = script.macros.iter().map(|m| m.name.clone()).collect();
+    let mut asked = HashSet::new();
+    while let Some((name, called)) = calls.pop() {
+        let elsewhere = called && !own.contains(&name) && builtins::find(&name).is_none();
+        if !macros.contains_key(&name)
+            && elsewhere
+            && asked.insert(name.clone())
+            && let Some(found) = Elsewhere::find(&name, &script.definitions, inputs)
+            && found.has_parameters(&name)
+        {
+            macros.insert(name.clone(), found.into_macro(&name, sources));
+        }
         let Some(Macro::Function(name_span, text)) = macros.get(&name) else { continue };
         let (name_span, end) = (*name_span, text.lines().next().unwrap_or("").trim_end().len());
-        match functions::read(&name, name_span, text, values) {
+        // What a header's macro names in capitals is a constant, as far as anybody can tell.
+        let constants: Vec<&str> = text.split(|c| !in_word(c)).filter(|w| is_constant(w)).collect();
+        let values: HashSet<&str> = values.iter().copied().chain(constants).collect();
+        match functions::read(&name, name_span, text, &values) {
             Ok(mut function) => {
                 macros.remove(&name);
-                let mut note = |expr: &mut Expr| {
-                    if let ExprKind::Call { name, .. } | ExprKind::Name(name) = &expr.kind {
-                        calls.push(name.clone());
-                    }
-                };
-                visit::block(&mut function.body, &mut note);
+                visit::block(&mut function.body, &mut |expr| match &expr.kind {
+                    ExprKind::Call { name, .. } => calls.push((name.clone(), true)),
+                    ExprKind::Name(name) => calls.push((name.clone(), false)),
+                    _ => {}
+                });
                 script.macros.push(function);
             }
             Err(why) => {
@@ -92,6 +119,16 @@ fn called_functions(script: &mut Script, macros: &mut HashMap<String, Macro>, va
             }
         }
     }
+}
+
+/// A name as constants have them.
+fn is_constant(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.contains(|c: char| c.is_ascii_lowercase())
+}
+
+/// Lines that go on in the next one as one line. Spaces keep the places in the source.
+fn joined(text: &str) -> String {
+    text.replace("\\\r\n", "   ").replace("\\\n", "  ")
 }
 
 /// An `#if` that is open.
@@ -108,9 +145,11 @@ struct Preprocessor<'a> {
     values: HashSet<&'a str>,
     macros: HashMap<String, Macro>,
     conditions: Vec<Condition>,
+    /// What counts, so far.
+    kept: Vec<Definition>,
     /// How many macros' values conditions may still look at.
     left: Cell<usize>,
-    has_btf: &'a dyn Fn() -> bool,
+    inputs: &'a Inputs<'a>,
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -174,7 +213,7 @@ impl Preprocessor<'_> {
         };
         // Spaces in place of what is no code keep the places in the source.
         let base = definition.span.start as usize + definition.text.len() - body.len();
-        let code = body.replace("\\\r\n", "   ").replace("\\\n", "  ");
+        let code = joined(body);
         let value = if parameters {
             Macro::Function(Span::new(definition.span.file, base - name.len(), base), code)
         } else if code.trim().is_empty() {
@@ -189,7 +228,19 @@ impl Preprocessor<'_> {
     }
 
     fn defined(&self, name: &str) -> bool {
-        self.macros.contains_key(name) || (name == "BPFTRACE_HAVE_BTF" && (self.has_btf)())
+        match name {
+            _ if self.macros.contains_key(name) => true,
+            "BPFTRACE_HAVE_BTF" => (self.inputs.has_btf)(),
+            _ => self.includes() && (constants::is_macro(name) || self.elsewhere(name).is_some()),
+        }
+    }
+
+    fn includes(&self) -> bool {
+        self.kept.iter().any(|d| d.kind == DefinitionKind::Include)
+    }
+
+    fn elsewhere(&self, name: &str) -> Option<Elsewhere> {
+        Elsewhere::find(name, &self.kept, self.inputs)
     }
 
     fn condition(&mut self, directive: &str, text: &str, span: Span) -> bool {
@@ -202,71 +253,16 @@ impl Preprocessor<'_> {
                 let text = parenthesized(text);
                 let value = syntax::parse_expression(&text, span.start as usize, span.file, &self.values)
                     .ok()
-                    .and_then(|expr| self.evaluate(&expr.node, expr.depth));
+                    .and_then(|expr| self.evaluate(&expr.node, expr.depth, &[]));
                 if value.is_none() {
                     self.diagnostics.push(
-                        Diagnostic::error("unsupported", span, "this condition cannot be decided yet").help(
-                            "conditions of `defined(NAME)`, numbers and operators can, and #ifdef and #ifndef",
+                        Diagnostic::error("unsupported", span, "this condition cannot be decided").help(
+                            "it takes numbers, operators, `defined(NAME)` and macros that stand for numbers",
                         ),
                     );
                 }
                 value.is_some_and(|v| v != 0)
             }
-        }
-    }
-
-    /// The value of an `#if`, in which unknown names are 0, as in C.
-    ///
-    /// `depth` is that of the expression and of the macros that lead to it.
-    fn evaluate(&self, expr: &Expr, depth: u16) -> Option<i64> {
-        let truth = |b: bool| Some(i64::from(b));
-        match &expr.kind {
-            ExprKind::Int(n) => i64::try_from(*n).ok(),
-            ExprKind::Name(name) => match self.macros.get(name) {
-                Some(Macro::Value(value)) if depth + value.depth <= MAX_DEPTH && self.left.get() > 0 => {
-                    self.left.set(self.left.get() - 1);
-                    self.evaluate(&value.node, depth + value.depth)
-                }
-                None => truth(self.defined(name)),
-                _ => None,
-            },
-            ExprKind::Call { name, args, .. } if name == "defined" => match args.as_slice() {
-                [Expr { kind: ExprKind::Name(name), .. }] => truth(self.defined(name)),
-                _ => None,
-            },
-            ExprKind::Unary { op, operand } => {
-                let value = self.evaluate(operand, depth)?;
-                match op {
-                    UnaryOp::Not => truth(value == 0),
-                    UnaryOp::Neg => value.checked_neg(),
-                    UnaryOp::Invert => Some(!value),
-                    _ => None,
-                }
-            }
-            ExprKind::Binary { op, left, right } => {
-                let (a, b) = (self.evaluate(left, depth)?, self.evaluate(right, depth)?);
-                match op {
-                    BinaryOp::Add => a.checked_add(b),
-                    BinaryOp::Sub => a.checked_sub(b),
-                    BinaryOp::Mul => a.checked_mul(b),
-                    BinaryOp::Div => a.checked_div(b),
-                    BinaryOp::Mod => a.checked_rem(b),
-                    BinaryOp::BitAnd => Some(a & b),
-                    BinaryOp::BitOr => Some(a | b),
-                    BinaryOp::BitXor => Some(a ^ b),
-                    BinaryOp::Shl => u32::try_from(b).ok().and_then(|b| a.checked_shl(b)),
-                    BinaryOp::Shr => u32::try_from(b).ok().and_then(|b| a.checked_shr(b)),
-                    BinaryOp::And => truth(a != 0 && b != 0),
-                    BinaryOp::Or => truth(a != 0 || b != 0),
-                    BinaryOp::Eq => truth(a == b),
-                    BinaryOp::Ne => truth(a != b),
-                    BinaryOp::Lt => truth(a < b),
-                    BinaryOp::Le => truth(a <= b),
-                    BinaryOp::Gt => truth(a > b),
-                    BinaryOp::Ge => truth(a >= b),
-                }
-            }
-            _ => None,
         }
     }
 }
@@ -279,7 +275,7 @@ impl Visitor for Lengths<'_, '_> {
         for suffix in &mut ty.suffixes {
             if let TypeSuffix::ArrayOf(name) = suffix
                 && let Some(Macro::Value(value)) = self.0.macros.get(name)
-                && let Some(length) = self.0.evaluate(&value.node, value.depth)
+                && let Some(length) = self.0.evaluate(&value.node, value.depth, &[])
                 && let Ok(length) = u64::try_from(length)
             {
                 *suffix = TypeSuffix::Array(Some(length));

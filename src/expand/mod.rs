@@ -15,7 +15,8 @@ pub(crate) use imports::open_to_all;
 
 use crate::config::Config;
 use crate::diagnostics::{Diagnostics, Sources};
-use crate::syntax::ast::Script;
+use crate::syntax::ast::{Definition, Script};
+use crate::types::c::MacroText;
 
 /// What the command line and the machine say.
 pub struct Inputs<'a> {
@@ -32,6 +33,8 @@ pub struct Inputs<'a> {
     /// Whether the kernel describes its types, which `BPFTRACE_HAVE_BTF` tells scripts. Asked only by those that
     /// want to know.
     pub has_btf: &'a dyn Fn() -> bool,
+    /// A macro of the headers that these definitions include. Asked only for names that nothing else explains.
+    pub header_macro: &'a dyn Fn(&[Definition], &str) -> Option<MacroText>,
 }
 
 /// What became of a script.
@@ -53,7 +56,7 @@ pub fn expand(mut script: Script, inputs: &Inputs<'_>, sources: &mut Sources) ->
     let mut diagnostics = Diagnostics::default();
     imports::apply(&mut script, inputs.directory, sources, &mut diagnostics);
     let config = config::apply(&script, inputs, &mut diagnostics);
-    definitions::apply(&mut script, inputs.has_btf, &mut diagnostics);
+    definitions::apply(&mut script, inputs, sources, &mut diagnostics);
     macros::apply(&mut script, sources, &mut diagnostics);
     unstable::apply(&mut script, &config, &mut diagnostics);
     let help = options::apply(&mut script, inputs.named, &mut diagnostics);

@@ -18,6 +18,7 @@ fn run(text: &str, positional: &[&str], from_env: &[&'static str]) -> Result<(Sc
         config: &Config::default(),
         config_from_env: from_env,
         has_btf: &|| true,
+        header_macro: &|_, _| None,
     };
     let mut sources = Sources::single("stdin", text);
     let Expanded { script, config, diagnostics, .. } = expand(script, &inputs, &mut sources);
@@ -101,6 +102,7 @@ fn old_names_set_what_they_set() {
         config: &defaults,
         config_from_env: &[],
         has_btf: &|| true,
+        header_macro: &|_, _| None,
     };
     let config = config::apply(&script, &inputs, &mut diagnostics);
     assert_eq!((config.max_map_keys, config.cpp_demangle, diagnostics.has_errors()), (9, false, false));

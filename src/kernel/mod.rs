@@ -142,7 +142,12 @@ impl Version {
         Version { major, minor, patch }
     }
 
-    fn running() -> Version {
+    /// As `KERNEL_VERSION()` of the kernel's headers makes one number of it.
+    pub fn code(self) -> u32 {
+        (self.major << 16) + (self.minor << 8) + self.patch.min(255)
+    }
+
+    pub(crate) fn running() -> Version {
         std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|r| Version::parse(&r)).unwrap_or_default()
     }
 

@@ -12,6 +12,7 @@
 mod devices;
 mod errors;
 mod files;
+pub mod functions;
 mod limits;
 mod links;
 mod memory;
@@ -99,12 +100,24 @@ pub fn lookup(name: &str) -> Option<Constant> {
         let (_, value) = group.constants.iter().find(|(n, _)| *n == name)?;
         Some(Constant { value: *value, header: group.header, enumerator: group.kind == Kind::Enum })
     });
-    listed.or_else(|| Some(Constant { value: page_constant(name)?, header: "asm/page.h", enumerator: false }))
+    let told = || match name {
+        VERSION => {
+            let value = i128::from(crate::kernel::Version::running().code());
+            Some(Constant { value, header: "linux/version.h", enumerator: false })
+        }
+        _ => Some(Constant { value: page_constant(name)?, header: "asm/page.h", enumerator: false }),
+    };
+    listed.or_else(told)
+}
+
+/// Whether a well-known constant of that name is a macro, and no enumerator.
+pub fn is_macro(name: &str) -> bool {
+    lookup(name).is_some_and(|known| !known.enumerator)
 }
 
 /// The names of all of them.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    groups().flat_map(|group| group.constants).map(|(name, _)| *name).chain(PAGE)
+    groups().flat_map(|group| group.constants).map(|(name, _)| *name).chain(PAGE).chain([VERSION])
 }
 
 /// What decides the value of a constant that scripts may want but that is not the same in all kernels: a header, or
@@ -117,6 +130,8 @@ fn groups() -> impl Iterator<Item = &'static Group> {
     TABLES.iter().copied().flatten()
 }
 
+/// The running kernel's version, as `KERNEL_VERSION()` makes one.
+const VERSION: &str = "LINUX_VERSION_CODE";
 const PAGE: [&str; 3] = ["PAGE_SIZE", "PAGE_SHIFT", "PAGE_MASK"];
 
 /// On arm64 the running kernel decides.

@@ -32,6 +32,8 @@ pub struct Types {
     pub(super) linked: Linked,
     /// The last one used, since making one takes memory for every type there is.
     speller: Option<(Rc<Btf>, Speller)>,
+    /// One more, for what headers of the script's take from headers that are not there.
+    printer: Option<(Rc<Btf>, Speller)>,
 }
 
 /// A function's parameters and result, from BTF.
@@ -77,6 +79,7 @@ impl Types {
             programs: Programs::default(),
             linked: Linked::default(),
             speller: None,
+            printer: None,
         }
     }
 
@@ -324,6 +327,17 @@ impl Types {
         };
         let header = Speller::new(&btf).and_then(|mut speller| speller.header(btf.ids()));
         header.ok_or_else(|| "the kernel's types cannot be written as C".to_owned())
+    }
+
+    /// The same with all that it needs before it, for a C compiler: also of a typedef, where there is no tag.
+    pub(in crate::types) fn definition_in_c(&mut self, tag: Option<Tag>, name: &str) -> Option<String> {
+        let found = self.sources.find(name, kinds(tag))?;
+        let btf = self.sources.object(found)?;
+        // One printer for all, which prints each type once.
+        if !self.printer.as_ref().is_some_and(|(of, _)| Rc::ptr_eq(of, &btf)) {
+            self.printer = Some((Rc::clone(&btf), Speller::new(&btf)?));
+        }
+        self.printer.as_mut()?.1.definition(found.id())
     }
 
     fn find_function(&mut self, module: Option<&str>, name: &str) -> Option<TypeRef> {

@@ -84,6 +84,7 @@ fn parsed(text: &str) -> Option<(expand::Expanded, Sources, Vec<String>)> {
         config: &Config::default(),
         config_from_env: &[],
         has_btf: &|| true,
+        header_macro: &|_, _| None,
     };
     let expanded = expand::expand(script, &inputs, &mut sources);
     let failed = report(expanded.diagnostics.iter(), &sources) || failed;

@@ -70,6 +70,7 @@ impl Runner {
             config: &Config::default(),
             config_from_env: &[],
             has_btf: &|| true,
+            header_macro: &|_, _| None,
         };
         let expanded = expand::expand(script, &inputs, &mut sources);
         messages.extend(expanded.diagnostics);

@@ -105,6 +105,7 @@ fn check(
         config: &Config::default(),
         config_from_env: &[],
         has_btf: &|| true,
+        header_macro: &|_, _| None,
     };
     let expanded = expand::expand(script, &inputs, &mut sources);
     if expanded.diagnostics.has_errors() {

@@ -8,8 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use super::include::{Header, Includes, compilers};
-use super::libclang::{CType, Clang, Complaint, Cursor, Declared, Detached, Kind, Unit, Unsaved, Value};
+use super::libclang::{
+    CType, Clang, Complaint, Cursor, Declared, Detached, Kind, Stretch, Unit, Unsaved, Value,
+};
 use super::record::keep_inside;
+use super::supplies::{Missing, STAND_INS, Supplies, Supply};
 use crate::syntax::ast::Tag;
 use crate::types::convert::bitfield;
 use crate::types::store::{Named, Types};
@@ -18,6 +21,8 @@ use crate::types::{Enum, Field, Int, Space, Struct, StructId, Type};
 /// The names of the two texts that clang sees.
 const MAIN: &str = "/bpftrace/includes.c";
 const VALUES: &str = "/bpftrace/values.h";
+/// What the script's headers take from headers that are not there.
+const KNOWN: &str = "/bpftrace/known.h";
 /// What the constants are called, before a number.
 const VALUE: &str = "__bpftrace_value_";
 
@@ -50,25 +55,57 @@ pub struct Headers {
     made: HashMap<usize, Type>,
 }
 
+/// A macro as a header has it, from its name on: `MAX(a, b) ((a) > (b) ? (a) : (b))`.
+#[derive(Clone, Debug)]
+pub struct MacroText {
+    pub file: String,
+    /// All of the file.
+    pub text: String,
+    /// Where the macro is in it, in bytes.
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Macros of a script's headers.
+pub struct MacroTexts {
+    places: HashMap<String, Stretch>,
+    files: HashMap<String, Option<String>>,
+}
+
+impl MacroTexts {
+    pub fn find(&mut self, name: &str) -> Option<MacroText> {
+        let Stretch { file, start, end } = self.places.get(name)?;
+        let text = self.files.entry(file.clone()).or_insert_with(|| std::fs::read_to_string(file).ok());
+        let text = text.as_ref().filter(|text| text.get(*start..*end).is_some())?;
+        Some(MacroText { file: file.clone(), text: text.clone(), start: *start, end: *end })
+    }
+}
+
 impl Request {
-    /// Reads the headers. Also what clang complained about, but for the constants at the end.
-    pub fn read(self) -> Result<(Headers, Vec<Complaint>), String> {
+    /// Reads the headers for their macros only.
+    pub fn macros(self) -> Result<MacroTexts, String> {
         let clang = Clang::open(self.includes.libclang.as_deref())?;
-        let main = format!("{}#include \"{VALUES}\"\n", self.text);
-        let mut values = String::new();
-        for (number, name) in self.names.iter().enumerate() {
-            let _ = writeln!(
-                values,
-                "#ifdef {name}\nstatic const __typeof__({name}) {VALUE}{number} = {name};\n#endif"
-            );
-        }
-        let files = [Unsaved { name: MAIN, text: &main }, Unsaved { name: VALUES, text: &values }];
-        let unit = Unit::parse(clang, &files, &self.args()).ok_or("libclang cannot parse them")?;
-        let mut complaints = unit.complaints();
-        // Three lines a name. What is no expression is made something of, with an error.
-        let bad =
-            complaints.iter().filter(|c| c.file == VALUES).map(|c| c.line.saturating_sub(1) as usize / 3);
-        let bad: HashSet<usize> = bad.collect();
+        let main = [Unsaved { name: MAIN, text: &self.text }];
+        let unit = Unit::parse(clang, &main, &self.args(), true).ok_or("libclang cannot parse them")?;
+        Ok(MacroTexts { places: unit.macros(), files: HashMap::new() })
+    }
+
+    /// Reads the headers. Also what clang complained about, but for the constants at the end.
+    ///
+    /// What they lack is asked of `supply`, as long as it knows something.
+    pub fn read(
+        self,
+        supply: &mut dyn FnMut(&Missing) -> Option<Supply>,
+    ) -> Result<(Headers, Vec<Complaint>), String> {
+        let clang = Clang::open(self.includes.libclang.as_deref())?;
+        let mut supplies = Supplies::default();
+        let (unit, mut complaints, bad) = loop {
+            let read = self.parse(clang, &supplies)?;
+            let found: Vec<Missing> = read.1.iter().filter_map(Missing::of).collect();
+            if !supplies.add(&found, supply) {
+                break read;
+            }
+        };
         complaints.retain(|c| c.file != VALUES);
         let mut headers = Headers {
             unit,
@@ -84,8 +121,38 @@ impl Request {
         Ok((headers, complaints))
     }
 
+    /// Also the complaints, and the numbers of the names that are no constants.
+    fn parse(
+        &self,
+        clang: Clang,
+        supplies: &Supplies,
+    ) -> Result<(Unit, Vec<Complaint>, HashSet<usize>), String> {
+        let main = format!("#include \"{KNOWN}\"\n{}#include \"{VALUES}\"\n", self.text);
+        let mut values = String::new();
+        for (number, name) in self.names.iter().enumerate() {
+            let _ = writeln!(
+                values,
+                "#ifdef {name}\nstatic const __typeof__({name}) {VALUE}{number} = {name};\n#endif"
+            );
+        }
+        let mut files = vec![
+            Unsaved { name: MAIN, text: &main },
+            Unsaved { name: VALUES, text: &values },
+            Unsaved { name: KNOWN, text: &supplies.text },
+        ];
+        files.extend(supplies.headers.iter().map(|name| Unsaved { name, text: "" }));
+        let unit = Unit::parse(clang, &files, &self.args(), false).ok_or("libclang cannot parse them")?;
+        let complaints = unit.complaints();
+        // Three lines a name. What is no expression is made something of, with an error.
+        let bad =
+            complaints.iter().filter(|c| c.file == VALUES).map(|c| c.line.saturating_sub(1) as usize / 3);
+        let bad: HashSet<usize> = bad.collect();
+        Ok((unit, complaints, bad))
+    }
+
     fn args(&self) -> Vec<String> {
-        let mut args: Vec<String> = ["-x", "c", "-std=gnu11", "-w"].map(str::to_owned).to_vec();
+        let mut args: Vec<String> =
+            ["-x", "c", "-std=gnu11", "-w", "-ferror-limit=0"].map(str::to_owned).to_vec();
         args.extend(self.includes.directories.iter().map(|d| format!("-I{}", d.display())));
         if self.btf {
             args.push("-DBPFTRACE_HAVE_BTF".into());
@@ -116,6 +183,7 @@ impl Request {
         for directory in compilers().iter().rev() {
             args.push(format!("-idirafter{}", directory.display()));
         }
+        args.push(format!("-idirafter{STAND_INS}"));
         args
     }
 }

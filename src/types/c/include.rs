@@ -109,15 +109,13 @@ impl Includes {
     }
 
     fn header(&self, name: &str, quoted: bool, span: Option<Span>) -> Header {
-        let whose = match name.split_once('/') {
-            Some((directory, _)) if KERNEL.contains(&directory) => Whose::Kernel,
-            _ if STANDARD.contains(&name) => Whose::Standard,
-            _ => Whose::Others,
-        };
+        let whose = whose(name);
         let own = quoted.then(|| self.script.join(name)).filter(|path| path.is_file());
         let directories =
             || self.directories.iter().cloned().chain(self.kernel_directories()).chain(system());
         let path = own.or_else(|| directories().map(|d| d.join(name)).find(|path| path.is_file()));
+        // Clang would look for one in quotes beside the text that it is included from, which is in no directory.
+        let path = path.map(|path| if quoted { std::path::absolute(&path).unwrap_or(path) } else { path });
         // One that lies with the script is not the kernel's, whatever it is called.
         let whose = if quoted && path.is_some() && span.is_some() { Whose::Others } else { whose };
         let spelled = match &path {
@@ -158,6 +156,15 @@ impl Includes {
             of(&source, "include/uapi"),
             of(&build, "include/generated/uapi"),
         ]
+    }
+}
+
+/// Whose a header of that name is: `linux/fs.h`.
+pub fn whose(name: &str) -> Whose {
+    match name.split_once('/') {
+        Some((directory, _)) if KERNEL.contains(&directory) => Whose::Kernel,
+        _ if STANDARD.contains(&name) => Whose::Standard,
+        _ => Whose::Others,
     }
 }
 

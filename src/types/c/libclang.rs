@@ -3,12 +3,13 @@
 //! The library is found here and not by a crate: what exists for that asks `llvm-config` in other processes, which
 //! takes a hundred times as long as opening it. Its interface has been stable since LLVM 13 (`clang-c/Index.h`).
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_ulong, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{NonNull, null_mut};
 
-use functions::{Functions, RawCursor, RawFile, RawString, RawType};
+use functions::{Functions, RawCursor, RawFile, RawLocation, RawString, RawType};
 
 mod functions;
 
@@ -114,11 +115,32 @@ pub struct Complaint {
     pub column: u32,
 }
 
+struct Position {
+    /// "" for what is in no file.
+    file: String,
+    line: u32,
+    column: u32,
+    /// In bytes from the file's start.
+    offset: usize,
+}
+
+/// A part of a file, in bytes from its start.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    pub file: String,
+    pub start: usize,
+    pub end: usize,
+}
+
 impl Unit {
     /// Parses the first of the files. `None` if that fails altogether; mistakes in the files do not make it fail.
-    pub fn parse(clang: Clang, files: &[Unsaved<'_>], args: &[String]) -> Option<Unit> {
+    ///
+    /// Macros are among the root's children if `macros` says so.
+    pub fn parse(clang: Clang, files: &[Unsaved<'_>], args: &[String], macros: bool) -> Option<Unit> {
         // CXTranslationUnit_Incomplete, CXTranslationUnit_SkipFunctionBodies, CXTranslationUnit_KeepGoing
         const OPTIONS: c_uint = 0x02 | 0x40 | 0x200;
+        // CXTranslationUnit_DetailedPreprocessingRecord
+        const MACROS: c_uint = 0x01;
         let names: Vec<CString> =
             files.iter().map(|f| CString::new(f.name)).collect::<Result<_, _>>().ok()?;
         let args: Vec<CString> =
@@ -145,7 +167,7 @@ impl Unit {
                 c_int::try_from(pointers.len()).ok()?,
                 raw.as_mut_ptr(),
                 c_uint::try_from(raw.len()).ok()?,
-                OPTIONS,
+                if macros { OPTIONS | MACROS } else { OPTIONS },
                 &mut unit.unit,
             );
             (failed == 0 && !unit.unit.is_null()).then_some(unit)
@@ -163,14 +185,8 @@ impl Unit {
                 .filter_map(|n| {
                     let diagnostic = (f.clang_getDiagnostic)(self.unit, n);
                     let found = ((f.clang_getDiagnosticSeverity)(diagnostic) >= ERROR).then(|| {
-                        let (mut file, mut line, mut column) = (null_mut(), 0, 0);
-                        let place = (f.clang_getDiagnosticLocation)(diagnostic);
-                        (f.clang_getExpansionLocation)(place, &mut file, &mut line, &mut column, null_mut());
-                        let file = if file.is_null() {
-                            String::new()
-                        } else {
-                            self.clang.text((f.clang_getFileName)(file))
-                        };
+                        let Position { file, line, column, .. } =
+                            self.position((f.clang_getDiagnosticLocation)(diagnostic));
                         let message = self.clang.text((f.clang_getDiagnosticSpelling)(diagnostic));
                         Complaint { message, file, line, column }
                     });
@@ -179,6 +195,33 @@ impl Unit {
                 })
                 .collect()
         }
+    }
+
+    fn position(&self, place: RawLocation) -> Position {
+        let f = &self.clang.functions;
+        let (mut file, mut line, mut column, mut offset) = (null_mut(), 0, 0, 0);
+        // SAFETY: the unit that the place is of is alive.
+        let file = unsafe {
+            (f.clang_getExpansionLocation)(place, &mut file, &mut line, &mut column, &mut offset);
+            if file.is_null() { String::new() } else { self.clang.text((f.clang_getFileName)(file)) }
+        };
+        Position { file, line, column, offset: offset as usize }
+    }
+
+    /// The macros by name, where [`Unit::parse`] kept them: the last definition of each.
+    pub fn macros(&self) -> HashMap<String, Stretch> {
+        let root = self.root();
+        let macros = root.children().into_iter().filter(|c| c.declared() == Declared::Macro);
+        let stretch = |cursor: Cursor<'_>| {
+            let range = ask!(cursor, clang_getCursorExtent);
+            // SAFETY: the range is of this unit.
+            let (start, end) = unsafe {
+                let f = &self.clang.functions;
+                (self.position((f.clang_getRangeStart)(range)), self.position((f.clang_getRangeEnd)(range)))
+            };
+            Stretch { file: start.file, start: start.offset, end: end.offset }
+        };
+        macros.map(|cursor| (cursor.name(), stretch(cursor))).collect()
     }
 
     /// The whole, whose children are its declarations.
@@ -233,6 +276,7 @@ pub enum Declared {
     Enumerator,
     Variable,
     Typedef,
+    Macro,
     Other,
 }
 
@@ -265,6 +309,7 @@ impl<'u> Cursor<'u> {
             7 => Declared::Enumerator,
             9 => Declared::Variable,
             20 => Declared::Typedef,
+            501 => Declared::Macro,
             _ => Declared::Other,
         }
     }

@@ -17,6 +17,7 @@ const MAX_DEPTH: usize = 64;
 const WELL_KNOWN: &str = "\
 BITS_PER_LONG (8 * sizeof(long))
 BITS_PER_BYTE 8
+rcu_head callback_head
 DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
 BITS_TO_LONGS(nr) DIV_ROUND_UP(nr, BITS_PER_LONG)
 BIT(nr) (1UL << (nr))

@@ -17,13 +17,15 @@ mod parser;
 mod reading;
 mod record;
 mod scope;
+mod supplies;
 mod token;
 
 #[cfg(test)]
 mod tests;
 
+pub use headers::MacroText;
 pub use include::Includes;
-pub use reading::{Reading, include};
+pub use reading::{HeaderMacros, Reading, include};
 pub use scope::Scope;
 
 use crate::diagnostics::{Diagnostics, Span};

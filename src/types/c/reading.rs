@@ -5,14 +5,17 @@
 //! read at once and comes before the kernel.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use super::headers::{Headers, Request};
-use super::include::{Header, Includes, Whose, missing};
+use super::headers::{Headers, MacroText, MacroTexts, Request};
+use super::include::{Header, Includes, Whose, missing, system, whose};
+use super::supplies::{Missing, Supply};
 use super::token::{Kind, tokens};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::syntax::ast::{Definition, DefinitionKind, Tag};
+use crate::types::names::well_known;
 use crate::types::store::{Named, Types};
-use crate::types::{StructId, Type};
+use crate::types::{StructId, Type, constants};
 
 /// Messages about headers, after which the rest is left out.
 const MAX_COMPLAINTS: usize = 5;
@@ -37,6 +40,49 @@ enum State {
     Unread(Box<Request>),
     Failed(String),
     Read(Box<Headers>),
+}
+
+/// Macros of the headers that a script includes, which are read when one is asked for.
+pub struct HeaderMacros<'i> {
+    includes: &'i Includes,
+    /// Whether the kernel describes its types.
+    has_btf: &'i dyn Fn() -> bool,
+    /// How many `#include`s it was read with, and what was read.
+    read: Option<(usize, Option<MacroTexts>)>,
+}
+
+impl<'i> HeaderMacros<'i> {
+    pub fn new(includes: &'i Includes, has_btf: &'i dyn Fn() -> bool) -> HeaderMacros<'i> {
+        HeaderMacros { includes, has_btf, read: None }
+    }
+
+    /// `definitions` are the script's so far; headers that are nowhere, or cannot be read, define no macros.
+    pub fn find(&mut self, definitions: &[Definition], name: &str) -> Option<MacroText> {
+        let count = definitions.iter().filter(|d| d.kind == DefinitionKind::Include).count();
+        if self.read.as_ref().is_none_or(|(read, _)| *read != count) {
+            self.read = Some((count, self.read_macros(definitions)));
+        }
+        let found = self.read.as_mut()?.1.as_mut()?.find(name)?;
+        // The headers for programs have another `MAJOR` than the kernel, and the kernel's own are full of tricks.
+        let directories = || self.includes.kernel_directories().into_iter().chain(system());
+        let anybodys = || directories().any(|directory| Path::new(&found.file).starts_with(directory));
+        (constants::functions::lookup(name).is_none() || !anybodys()).then_some(found)
+    }
+
+    fn read_macros(&self, definitions: &[Definition]) -> Option<MacroTexts> {
+        let headers = self.includes.headers(definitions).ok()?;
+        if headers.iter().all(|h| h.path.is_none()) {
+            return None;
+        }
+        let request = Request {
+            text: text(&headers, definitions),
+            names: vec![],
+            includes: self.includes.clone(),
+            btf: (self.has_btf)(),
+            headers,
+        };
+        request.macros().ok()
+    }
 }
 
 /// Finds the headers, and reads them if they say what the script means. `names` are those that the script uses.
@@ -127,7 +173,7 @@ impl Types {
             }
         };
         let ours = |h: &&Header| h.whose == Whose::Others && h.path.is_some();
-        match request.read() {
+        match request.read(&mut |missing| self.supply_missing(missing)) {
             Ok((read, complaints)) => {
                 self.reading.state = State::Read(Box::new(read));
                 let of = |file: &str| {
@@ -150,6 +196,40 @@ impl Types {
                 self.reading.state = State::Failed(why);
                 vec![Diagnostic::error("no-libclang", header.and_then(|h| h.span), message).help(INSTALL)]
             }
+        }
+    }
+
+    /// What the language knows of what headers lack.
+    fn supply_missing(&mut self, missing: &Missing) -> Option<Supply> {
+        match missing {
+            Missing::Header(name) => {
+                let may_be_missing = match whose(name) {
+                    Whose::Kernel => self.has_btf(),
+                    Whose::Standard => true,
+                    Whose::Others => false,
+                };
+                may_be_missing.then_some(Supply::Header)
+            }
+            Missing::Constant(name) => {
+                let value = match constants::lookup(name) {
+                    Some(known) => known.value,
+                    None => self.enumerator(name)?.1.into(),
+                };
+                // What no `long long` holds is unsigned.
+                let suffix = if value > i64::MAX.into() { "ULL" } else { "" };
+                Some(Supply::Lines(format!("#define {name} ({value}{suffix})")))
+            }
+            Missing::Typedef(name) => {
+                if let Some(Type::Int(int)) = well_known(name) {
+                    let sign = if int.signed { "signed" } else { "unsigned" };
+                    // As the kernel has them.
+                    let long = if name.contains("64") { "long long" } else { "long" };
+                    let word = *["char", "short", "int", long].get(int.size.trailing_zeros() as usize)?;
+                    return Some(Supply::Lines(format!("typedef {sign} {word} {name};")));
+                }
+                self.definition_in_c(None, name).map(Supply::Lines)
+            }
+            Missing::Record(tag, name) => self.definition_in_c(Some(*tag), name).map(Supply::Lines),
         }
     }
 

@@ -33,6 +33,14 @@ pub struct RawLocation {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawRange {
+    pub data: [*const c_void; 2],
+    pub begin: c_uint,
+    pub end: c_uint,
+}
+
+#[repr(C)]
 pub struct RawFile {
     pub name: *const c_char,
     pub contents: *const c_char,
@@ -87,6 +95,9 @@ functions! {
     fn clang_Cursor_isAnonymous(RawCursor) -> c_uint;
     fn clang_Cursor_isAnonymousRecordDecl(RawCursor) -> c_uint;
     fn clang_Cursor_isBitField(RawCursor) -> c_uint;
+    fn clang_getCursorExtent(RawCursor) -> RawRange;
+    fn clang_getRangeStart(RawRange) -> RawLocation;
+    fn clang_getRangeEnd(RawRange) -> RawLocation;
     fn clang_getFieldDeclBitWidth(RawCursor) -> c_int;
     fn clang_getEnumConstantDeclValue(RawCursor) -> c_longlong;
     fn clang_getEnumDeclIntegerType(RawCursor) -> RawType;
