@@ -187,11 +187,12 @@ fn options(
         match name {
             "kprobe_multi" => disabled.push(Feature::KprobeMulti),
             "uprobe_multi" => disabled.push(Feature::UprobeMulti),
-            // Sessions are not used yet, so there is nothing to switch off.
-            "kprobe_session" => {}
+            "kprobe_session" => disabled.push(Feature::KprobeSession),
+            "uprobe_session" => disabled.push(Feature::UprobeSession),
+            "fsession" => disabled.push(Feature::Fsession),
             _ => {
                 return Err(usage(format!("there is no feature \"{name}\" to do without"))
-                    .help("--no-feature takes kprobe_multi, kprobe_session and uprobe_multi"));
+                    .help("--no-feature takes kprobe_multi, kprobe_session, uprobe_multi, uprobe_session and fsession"));
             }
         }
     }

@@ -202,11 +202,21 @@ pub enum Target {
         ret: bool,
         name_ids: Vec<u32>,
     },
+    /// As [`Target::KprobeMulti`], with one program for the functions' entry and their return.
+    KprobeSession {
+        functions: Vec<String>,
+        name_ids: Vec<u32>,
+    },
     /// The name is in the program's section.
     Fentry {
         function: String,
         module: Option<String>,
         ret: bool,
+    },
+    /// One program for the function's entry and its return.
+    Fsession {
+        function: String,
+        module: Option<String>,
     },
     Tracepoint {
         category: String,
@@ -229,6 +239,13 @@ pub enum Target {
         path: String,
         offsets: Vec<u64>,
         ret: bool,
+        pid: Option<u32>,
+        name_ids: Vec<u32>,
+    },
+    /// As [`Target::UprobeMulti`], with one program for the functions' entry and their return.
+    UprobeSession {
+        path: String,
+        offsets: Vec<u64>,
         pid: Option<u32>,
         name_ids: Vec<u32>,
     },
@@ -274,6 +291,9 @@ impl Target {
         match self {
             Target::KprobeMulti { functions, .. } => functions.len(),
             Target::UprobeMulti { offsets, .. } => offsets.len(),
+            Target::KprobeSession { functions, .. } => functions.len().saturating_mul(2),
+            Target::UprobeSession { offsets, .. } => offsets.len().saturating_mul(2),
+            Target::Fsession { .. } => 2,
             Target::Usdt { first, .. } => usize::from(*first),
             _ => 1,
         }
@@ -290,6 +310,7 @@ impl Target {
             | Target::Bench
             | Target::Iter { .. }
             | Target::Fentry { .. }
+            | Target::Fsession { .. }
             | Target::RawTracepoint { .. } => None,
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
@@ -297,7 +318,10 @@ impl Target {
             | Target::Usdt { name_id, .. }
             | Target::Watchpoint { name_id, .. }
             | Target::Perf { name_id, .. } => Some(std::slice::from_ref(name_id)),
-            Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => Some(name_ids),
+            Target::KprobeMulti { name_ids, .. }
+            | Target::KprobeSession { name_ids, .. }
+            | Target::UprobeMulti { name_ids, .. }
+            | Target::UprobeSession { name_ids, .. } => Some(name_ids),
         }
     }
 
@@ -311,6 +335,7 @@ impl Target {
             | Target::Bench
             | Target::Iter { .. }
             | Target::Fentry { .. }
+            | Target::Fsession { .. }
             | Target::RawTracepoint { .. } => {}
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
@@ -318,7 +343,10 @@ impl Target {
             | Target::Usdt { name_id, .. }
             | Target::Watchpoint { name_id, .. }
             | Target::Perf { name_id, .. } => *name_id = 0,
-            Target::KprobeMulti { name_ids, .. } | Target::UprobeMulti { name_ids, .. } => name_ids.clear(),
+            Target::KprobeMulti { name_ids, .. }
+            | Target::KprobeSession { name_ids, .. }
+            | Target::UprobeMulti { name_ids, .. }
+            | Target::UprobeSession { name_ids, .. } => name_ids.clear(),
         }
     }
 }

@@ -220,6 +220,11 @@ pub enum ExprKind {
         function: Box<CFunction>,
         args: Vec<Expr>,
     },
+    /// A function that the kernel lets programs call, with scalars and the context as arguments.
+    Kfunc {
+        function: Box<CFunction>,
+        args: Vec<Expr>,
+    },
     /// A helper `(void *to, u32 size, …)` that fills memory: `bpf_get_current_comm`. The type is a string or
     /// buffer of that size.
     Fill {

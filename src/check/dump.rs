@@ -175,7 +175,9 @@ impl Dump<'_, '_> {
             ExprKind::ContextPointer => "ctx".to_owned(),
             ExprKind::TaskIds => "taskids".to_owned(),
             ExprKind::Helper { id, args } => format!("helper{id}({}):{}", self.list(args), ty()),
-            ExprKind::Call { function, args } => format!("{}({}):{}", function.name, self.list(args), ty()),
+            ExprKind::Call { function, args } | ExprKind::Kfunc { function, args } => {
+                format!("{}({}):{}", function.name, self.list(args), ty())
+            }
             ExprKind::Fill { id, args } => format!("fill{id}({}):{}", self.list(args), ty()),
             ExprKind::Global(global) => global.symbol().to_owned(),
             ExprKind::ReadString { address, len, space } => {

@@ -10,9 +10,10 @@ use super::{Checker, Resolve, build, walk};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Span};
 use crate::image::{self, MapKind};
 use crate::ir;
-use crate::probes::{Group, Host, View};
+use crate::probes::{self, Group, Host, View};
 use crate::syntax::ast;
 use crate::types::Type;
+use crate::types::linked::{CFunction, CType};
 
 /// The names that `probe` can yield, each once.
 #[derive(Default)]
@@ -37,6 +38,8 @@ impl Names {
 pub struct Instance<'s> {
     probe: &'s ast::Probe,
     group: Rc<Group>,
+    /// In a session: what runs when the functions return.
+    ret: Option<(&'s ast::Probe, Rc<Group>)>,
 }
 
 /// Finds the attach points of all probes.
@@ -64,11 +67,16 @@ pub fn resolve<'s>(
             diagnostics.push(Diagnostic::warning("no-attach-points", probe.span, message));
         }
         diagnostics.extend(problems);
-        instances.extend(groups.into_iter().map(|group| Instance { probe, group: Rc::new(group) }));
+        instances.extend(groups.into_iter().map(|group| Instance {
+            probe,
+            group: Rc::new(group),
+            ret: None,
+        }));
     }
     let attached =
         instances.iter().flat_map(|i| &i.group.attach).map(|a| a.what.probes()).sum::<usize>() as u64;
     let (probes, programs) = (host.config.max_probes, host.config.max_bpf_progs);
+    let instances = sessions(instances, host);
     if attached > probes {
         diagnostics.push(too_many(script, "probes to attach to", attached, "max_probes", probes));
     } else if instances.len() as u64 > programs {
@@ -76,6 +84,45 @@ pub fn resolve<'s>(
         diagnostics.push(too_many(script, "BPF programs to generate", made, "max_bpf_progs", programs));
     }
     instances
+}
+
+/// Puts probes of the same functions' entry and return into one program each, where the kernel can run it at both. As
+/// in the reference, each of the two has a single attach point, and no other probe is like it.
+fn sessions<'s>(instances: Vec<Instance<'s>>, host: &Host<'_>) -> Vec<Instance<'s>> {
+    let may = |i: &Instance<'_>| i.probe.attach_points.len() == 1;
+    let mut all: Vec<Option<Instance<'s>>> = instances.into_iter().map(Some).collect();
+    let (mut entries, mut returns): (HashMap<String, Vec<usize>>, HashMap<String, Vec<usize>>) =
+        Default::default();
+    for (n, instance) in all.iter().enumerate() {
+        let Some(instance) = instance.as_ref().filter(|i| may(i)) else { continue };
+        let [attach] = instance.group.attach.as_slice() else { continue };
+        // What differs between the two is the provider's name.
+        let Some((provider, place)) = attach.name.split_once(':') else { continue };
+        match provider {
+            "kprobe" | "uprobe" | "fentry" => entries.entry(place.to_owned()).or_default().push(n),
+            "kretprobe" | "uretprobe" | "fexit" => returns.entry(place.to_owned()).or_default().push(n),
+            _ => {}
+        }
+    }
+    for (place, entries) in entries {
+        for entry in entries {
+            let candidates = returns.get(&place).map(Vec::as_slice).unwrap_or_default();
+            let group = |n: usize| all.get(n).and_then(Option::as_ref).map(|i| Rc::clone(&i.group));
+            let Some(before) = group(entry) else { continue };
+            let joined: Vec<_> = candidates
+                .iter()
+                .filter_map(|n| Some((*n, probes::join(&before, group(*n)?.as_ref(), host)?)))
+                .collect();
+            let [(ret, joined)] = joined.as_slice() else { continue };
+            let Some(ret) = all.get_mut(*ret).and_then(Option::take) else { continue };
+            if let Some(Some(entry)) = all.get_mut(entry) {
+                let (section, attach) = (joined.section.clone(), vec![joined.attach.clone()]);
+                entry.group = Rc::new(Group { section, attach, view: before.view.clone() });
+                entry.ret = Some((ret.probe, ret.group));
+            }
+        }
+    }
+    all.into_iter().flatten().collect()
 }
 
 /// One of the limits that keep a wildcard from freezing the machine.
@@ -97,17 +144,25 @@ impl Checker<'_, '_> {
         instances
             .iter()
             .enumerate()
-            .map(|(number, Instance { probe, group })| {
+            .map(|(number, Instance { probe, group, ret })| {
                 self.probe = Current::new(number, Rc::clone(group));
                 self.host.types.look_in(group.view.program.as_deref());
-                let body = self.scoped(|this| this.probe_body(probe));
+                let mut body = self.scoped(|this| this.probe_body(probe));
+                if let Some((ret, view)) = ret {
+                    // Behind all others, so that no variable has the same owner.
+                    self.probe.go_on(instances.len() + number, Rc::clone(view));
+                    let after = self.scoped(|this| this.probe_body(ret));
+                    let returns = self.is_return(probe.span.head());
+                    body = vec![build::conditional(returns, after, body, probe.span.head())];
+                }
                 let first = group.attach.first().map_or(group.view.provider, |a| &a.name);
                 ir::Probe {
                     name: program_name(first, &mut taken),
                     section: group.section.clone(),
                     context: group.view.context,
                     nesting: group.view.nesting,
-                    returns_zero: group.view.returns_zero,
+                    // Anything but zero at the entry would keep the return from being seen.
+                    returns_zero: group.view.returns_zero || ret.is_some(),
                     object: group.view.object,
                     space: group.view.space,
                     attach: group.attach.clone(),
@@ -134,6 +189,20 @@ impl Checker<'_, '_> {
             body = vec![build::conditional(ours, body, vec![], probe.span)];
         }
         body
+    }
+
+    /// Whether a session's program runs for the functions' return.
+    fn is_return(&mut self, span: Span) -> ir::Expr {
+        let name = "bpf_session_is_return";
+        // Since Linux 7.0 it is told the context.
+        let told = self.host.types.function(None, name).is_some_and(|f| !f.params.is_empty());
+        let (mut params, mut args) = (vec![], vec![]);
+        if told {
+            params.push(CType::Pointer(Box::new(CType::Void)));
+            args.push(build::expr(ir::ExprKind::ContextPointer, Type::U64, span));
+        }
+        let function = Box::new(CFunction { name: name.into(), params, result: CType::Int(1) });
+        build::expr(ir::ExprKind::Kfunc { function, args }, Type::Bool, span)
     }
 
     /// Whether the process is the one of `-p`.

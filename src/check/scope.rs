@@ -56,6 +56,12 @@ impl Current {
         Current { instance, group: Some(group), ..Current::default() }
     }
 
+    /// The same program goes on with another probe's body.
+    pub fn go_on(&mut self, instance: usize, group: Rc<Group>) {
+        (self.instance, self.group) = (instance, Some(group));
+        self.ended.clear();
+    }
+
     fn find(&mut self, name: &str, place: Span) -> Option<&mut Local> {
         let name = (name.to_owned(), place.file);
         self.scopes.iter_mut().rev().find_map(|s| s.get_mut(&name))

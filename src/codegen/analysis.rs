@@ -211,9 +211,10 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         }
         ExprKind::VarAdd { delta, .. } => visit(delta),
         ExprKind::Load(place) | ExprKind::AddressOf(place) => place_operands(place, visit),
-        ExprKind::Helper { args, .. } | ExprKind::Call { args, .. } | ExprKind::Fill { args, .. } => {
-            args.iter().for_each(visit);
-        }
+        ExprKind::Helper { args, .. }
+        | ExprKind::Call { args, .. }
+        | ExprKind::Kfunc { args, .. }
+        | ExprKind::Fill { args, .. } => args.iter().for_each(visit),
         ExprKind::ReadString { address, len, .. } => {
             visit(address);
             len.iter().for_each(|l| visit(l));

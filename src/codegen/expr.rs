@@ -14,7 +14,7 @@ use super::program::Gen;
 use crate::diagnostics::Span;
 use crate::ir::{Binary, Expr, ExprKind, Place, PlaceKind, Unary, VarId};
 use crate::types::layout::BUF_DATA;
-use crate::types::linked::CFunction;
+use crate::types::linked::{CFunction, CType};
 use crate::types::{Int, Type};
 
 /// What the bytes after a string's or buffer's end are to be.
@@ -66,6 +66,14 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::Call { function, args } => {
                 let value = self.call(function, args, expr.span)?;
                 self.as_type(value, &expr.ty)
+            }
+            ExprKind::Kfunc { function, args } => {
+                let args = self.helper_args(args)?;
+                self.locate(expr.span);
+                let value = ll.call(function, &args, Some(".ksyms"))?;
+                // No more of the register is set than the result has bytes, as for a C bool.
+                let known = if function.result == CType::Int(1) { Int::U8 } else { Int::U64 };
+                self.as_type(ll.normalize(value, known)?, &expr.ty)
             }
             ExprKind::Global(global) => {
                 let variable = self.object.global(ll, *global)?;
@@ -209,7 +217,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             })
             .collect::<Result<Vec<_>>>()?;
         self.locate(span);
-        self.ll.call(function, &args)
+        self.ll.call(function, &args, None)
     }
 
     /// The address of what is in BPF memory, as a pointer that the verifier knows.

@@ -304,14 +304,20 @@ impl<'c> Llvm<'c> {
         Ok(self.builder.build_indirect_call(ty, target, args, "")?)
     }
 
-    /// Calls a function that another object defines.
-    pub(super) fn call(&self, function: &CFunction, args: &[Arg<'c>]) -> Result<IntValue<'c>> {
+    /// Calls a function that another object defines, or, in `.ksyms`, the kernel.
+    pub(super) fn call(
+        &self,
+        function: &CFunction,
+        args: &[Arg<'c>],
+        section: Option<&str>,
+    ) -> Result<IntValue<'c>> {
         let declared = match self.module.get_function(&function.name) {
             Some(declared) => declared,
             None => {
                 let types = vec![BasicMetadataTypeEnum::from(self.i64); function.params.len()];
                 let declared =
                     self.module.add_function(&function.name, self.i64.fn_type(&types, false), None);
+                declared.set_section(section);
                 // From which LLVM makes the BTF that libbpf's linker wants to see.
                 declared.set_subprogram(self.debug.declaration(function)?);
                 declared

@@ -28,10 +28,14 @@ pub enum Feature {
     KprobeSession,
     /// `uprobe_multi` links, 6.6
     UprobeMulti,
+    /// `uprobe_multi` links whose program runs at entry and return, 6.13
+    UprobeSession,
     /// `bpf_ktime_get_tai_ns`, 6.1
     Tai,
     /// fentry and fexit, 5.5 with BTF; some builds refuse them
     Fentry,
+    /// Programs that run at a function's entry and return, with its types, 7.0
+    Fsession,
     /// Map elements allocated on demand in any context, 6.1
     MapAlloc,
     /// `bpf_d_path`, 5.10
@@ -44,7 +48,7 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 15] = [
+    pub const ALL: [Feature; 17] = [
         Feature::Cookie,
         Feature::FuncIp,
         Feature::ForEachMap,
@@ -54,8 +58,10 @@ impl Feature {
         Feature::KprobeMulti,
         Feature::KprobeSession,
         Feature::UprobeMulti,
+        Feature::UprobeSession,
         Feature::Tai,
         Feature::Fentry,
+        Feature::Fsession,
         Feature::MapAlloc,
         Feature::DPath,
         Feature::Iter,
@@ -77,6 +83,8 @@ impl Feature {
             Feature::Tai | Feature::MapAlloc => (6, 1),
             Feature::UprobeMulti => (6, 6),
             Feature::KprobeSession => (6, 10),
+            Feature::UprobeSession => (6, 13),
+            Feature::Fsession => (7, 0),
         };
         Version::new(major, minor, 0)
     }
@@ -101,8 +109,10 @@ fn attempt(feature: Feature) -> Option<bool> {
         Feature::AtomicFetch => answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &ATOMIC_FETCH)),
         Feature::KprobeMulti => kprobe_multi(sys::BPF_TRACE_KPROBE_MULTI),
         Feature::KprobeSession => kprobe_multi(sys::BPF_TRACE_KPROBE_SESSION),
-        Feature::UprobeMulti => uprobe_multi(),
+        Feature::UprobeMulti => uprobe_multi(sys::BPF_TRACE_UPROBE_MULTI),
+        Feature::UprobeSession => uprobe_multi(sys::BPF_TRACE_UPROBE_SESSION),
         Feature::Fentry => fentry(),
+        Feature::Fsession => answer(load_tracing(c"bpf_fentry_test1", sys::BPF_TRACE_FSESSION, &RETURN_0)),
         Feature::MapAlloc => map_alloc(),
         Feature::DPath => d_path(),
         Feature::Iter => answer(load_tracing(c"task", sys::BPF_TRACE_ITER, &RETURN_0)),
@@ -246,8 +256,7 @@ fn kprobe_multi(kind: sys::bpf_attach_type) -> Option<bool> {
 }
 
 /// Asks for a link into a directory, which is no file to put uprobes in (`EBADF`).
-fn uprobe_multi() -> Option<bool> {
-    let kind = sys::BPF_TRACE_UPROBE_MULTI;
+fn uprobe_multi(kind: sys::bpf_attach_type) -> Option<bool> {
     let program = match load(sys::BPF_PROG_TYPE_KPROBE, Some(Attach { kind, btf_id: 0 }), &RETURN_0) {
         Ok(program) => program,
         refused => return answer(refused),
@@ -354,6 +363,7 @@ mod tests {
                 Feature::KprobeMulti
                     | Feature::KprobeSession
                     | Feature::Fentry
+                    | Feature::Fsession
                     | Feature::DPath
                     | Feature::Iter
                     | Feature::WriteUser

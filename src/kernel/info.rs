@@ -65,6 +65,8 @@ pub fn report(kernel: &Kernel, build: &Build<'_>, btf: Option<&str>) -> String {
         ("kprobe_session", has(Feature::KprobeSession)),
         ("iter", has(Feature::Iter)),
         ("fentry", has(Feature::Fentry)),
+        ("uprobe_session", has(Feature::UprobeSession)),
+        ("fsession", has(Feature::Fsession)),
     ];
     columns(&mut text, &probes);
     access(&mut text, kernel, btf);

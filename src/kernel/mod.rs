@@ -83,6 +83,12 @@ impl Kernel {
         self.features.lock().unwrap_or_else(PoisonError::into_inner).insert(feature, false);
     }
 
+    /// The opposite of [`Kernel::deny`].
+    #[cfg(test)]
+    pub fn allow(&self, feature: Feature) {
+        self.features.lock().unwrap_or_else(PoisonError::into_inner).insert(feature, true);
+    }
+
     /// The address of a kernel symbol (`/proc/kallsyms`), `None` if it has none or addresses are hidden.
     pub fn symbol(&self, name: &str) -> Option<u64> {
         self.symbols(&[name]).into_iter().next().flatten()

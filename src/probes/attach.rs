@@ -9,6 +9,7 @@ use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
 use super::detach;
 use super::event::{self, PerfEvent, process};
 use super::refusal::refused;
+use super::session;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::{Feature, Kernel};
 use crate::process::threads;
@@ -17,6 +18,8 @@ use crate::process::threads;
 #[derive(Default)]
 pub struct Attachment {
     links: Vec<Link>,
+    /// Links that libbpf does not know.
+    descriptors: Vec<OwnedFd>,
     perf: Vec<PerfLink>,
     iterators: Vec<Objects>,
 }
@@ -49,7 +52,7 @@ impl Attachment {
 
     /// Whether anything is attached that may fire at some time.
     pub fn waits(&self) -> bool {
-        !self.links.is_empty() || !self.perf.is_empty()
+        !self.links.is_empty() || !self.descriptors.is_empty() || !self.perf.is_empty()
     }
 
     pub fn iterators(&self) -> &[Objects] {
@@ -59,6 +62,7 @@ impl Attachment {
     /// Takes over another's links, so that all are detached together.
     pub fn append(&mut self, mut other: Attachment) {
         self.links.append(&mut other.links);
+        self.descriptors.append(&mut other.descriptors);
         self.perf.append(&mut other.perf);
         self.iterators.append(&mut other.iterators);
     }
@@ -66,7 +70,8 @@ impl Attachment {
     /// How many hits of kprobes the kernel has missed: it fired in a probe already, or too many calls of the function
     /// were on their way at once for its return probe. Known since Linux 6.7; 0 before.
     pub fn missed(&self) -> u64 {
-        let links = self.links.iter().map(AsFd::as_fd).chain(self.perf.iter().map(|p| p.link.as_fd()));
+        let links = self.links.iter().map(AsFd::as_fd).chain(self.descriptors.iter().map(AsFd::as_fd));
+        let links = links.chain(self.perf.iter().map(|p| p.link.as_fd()));
         links.map(missed_by).sum()
     }
 }
@@ -103,6 +108,7 @@ impl Drop for Attachment {
             .unzip::<_, _, Vec<_>, Vec<_>>();
         close(links);
         close(std::mem::take(&mut self.links));
+        close(std::mem::take(&mut self.descriptors));
         detach::leave(events);
     }
 }
@@ -126,19 +132,33 @@ fn close<T: Send>(mut links: Vec<T>) {
 
 impl From<Link> for Attachment {
     fn from(link: Link) -> Attachment {
-        Attachment { links: vec![link], perf: vec![], iterators: vec![] }
+        let mut all = Attachment::default();
+        all.links.push(link);
+        all
+    }
+}
+
+impl From<OwnedFd> for Attachment {
+    fn from(link: OwnedFd) -> Attachment {
+        let mut all = Attachment::default();
+        all.descriptors.push(link);
+        all
     }
 }
 
 impl From<PerfLink> for Attachment {
     fn from(link: PerfLink) -> Attachment {
-        Attachment { links: vec![], perf: vec![link], iterators: vec![] }
+        let mut all = Attachment::default();
+        all.perf.push(link);
+        all
     }
 }
 
 impl From<Objects> for Attachment {
     fn from(objects: Objects) -> Attachment {
-        Attachment { links: vec![], perf: vec![], iterators: vec![objects] }
+        let mut all = Attachment::default();
+        all.iterators.push(objects);
+        all
     }
 }
 
@@ -236,14 +256,11 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
         }
         Target::RawTracepoint { event } => linked(program.attach_raw_tracepoint(event)),
         // The function was named when the program was loaded.
-        Target::Fentry { .. } => linked(program.attach_trace()),
+        Target::Fentry { .. } | Target::Fsession { .. } => linked(program.attach_trace()),
         Target::Iter { pid } => {
             let mut info = libbpf_sys::bpf_iter_link_info::default();
             info.task.pid = pid.unwrap_or(0);
-            let mut options = libbpf_sys::bpf_link_create_opts {
-                sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
-                ..Default::default()
-            };
+            let mut options = event::link_options();
             if pid.is_some() {
                 options.iter_info = &raw mut info;
                 options.iter_info_len = size_of_val(&info) as u32;
@@ -261,7 +278,15 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             let event = PerfEvent::probe("kprobe", *ret, name, *offset)?;
             on_event(kernel, program, event.open(any_cpu())?, *name_id)
         }
-        Target::KprobeMulti { functions, ret, name_ids } => kprobes(program, functions, *ret, name_ids),
+        Target::KprobeMulti { functions, ret, name_ids } => {
+            let retprobe = *ret;
+            kprobes(functions, name_ids, &|options| {
+                linked(program.attach_kprobe_multi_with_opts(KprobeMultiOpts { retprobe, ..options }))
+            })
+        }
+        Target::KprobeSession { functions, name_ids } => {
+            kprobes(functions, name_ids, &|options| session::kprobes(program, &options))
+        }
         Target::Uprobe { path, offset, ret, pid, name_id } => {
             let event = PerfEvent::probe("uprobe", *ret, Some(path), *offset)?;
             on_event(kernel, program, in_process(event, *pid)?, *name_id)
@@ -284,6 +309,9 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             }
             Ok(all)
         }
+        Target::UprobeSession { path, offsets, pid, name_ids } => {
+            session::uprobes(program, path, offsets, process(*pid)?, name_ids)
+        }
         Target::UprobeMulti { path, offsets, ret, pid, name_ids } => {
             let options = UprobeMultiOpts {
                 offsets: offsets_in_file(offsets.iter().copied())?,
@@ -297,7 +325,7 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
 }
 
 /// Offsets as libbpf takes them.
-fn offsets_in_file(offsets: impl Iterator<Item = u64>) -> Result<Vec<usize>, Refusal> {
+pub(super) fn offsets_in_file(offsets: impl Iterator<Item = u64>) -> Result<Vec<usize>, Refusal> {
     offsets.map(|offset| usize::try_from(offset).map_err(|_| Refusal::Os(libc::EINVAL))).collect()
 }
 
@@ -307,25 +335,20 @@ fn linked(link: libbpf_rs::Result<Link>) -> Result<Attachment, Refusal> {
     Ok(link.into())
 }
 
-fn cookies(name_ids: &[u32]) -> Vec<u64> {
+pub(super) fn cookies(name_ids: &[u32]) -> Vec<u64> {
     name_ids.iter().map(|&id| id.into()).collect()
 }
 
 /// All functions in one link. The kernel takes all or none, so if some cannot be probed (their names are not unique,
 /// or they went with their module), the others are found by halving.
 fn kprobes(
-    program: &ProgramMut<'_>,
     functions: &[String],
-    ret: bool,
     name_ids: &[u32],
+    link: &dyn Fn(KprobeMultiOpts) -> Result<Attachment, Refusal>,
 ) -> Result<Attachment, Refusal> {
-    let options = KprobeMultiOpts {
-        symbols: functions.to_vec(),
-        cookies: cookies(name_ids),
-        retprobe: ret,
-        ..Default::default()
-    };
-    let refusal = match linked(program.attach_kprobe_multi_with_opts(options)) {
+    let options =
+        KprobeMultiOpts { symbols: functions.to_vec(), cookies: cookies(name_ids), ..Default::default() };
+    let refusal = match link(options) {
         Err(Refusal::Os(errno @ (libc::ESRCH | libc::EINVAL | libc::ENOENT))) => errno,
         other => return other,
     };
@@ -337,7 +360,7 @@ fn kprobes(
         [(&functions[..middle], name_ids.get(..middle)), (&functions[middle..], name_ids.get(middle..))];
     let mut all = Attachment::default();
     for (functions, name_ids) in halves {
-        match kprobes(program, functions, ret, name_ids.unwrap_or_default()) {
+        match kprobes(functions, name_ids.unwrap_or_default(), link) {
             Ok(found) => all.append(found),
             Err(Refusal::Os(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => {}
             Err(other) => return Err(other),

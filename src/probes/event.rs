@@ -84,12 +84,17 @@ pub(super) fn process(pid: Option<u32>) -> Result<libc::pid_t, Refusal> {
 
 /// A BPF link from a program to an event, with a cookie. The kernel has these since 5.15.
 pub(super) fn link(program: &ProgramMut<'_>, event: &OwnedFd, cookie: u32) -> Result<OwnedFd, Refusal> {
-    let mut options = libbpf_sys::bpf_link_create_opts {
-        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
-        ..Default::default()
-    };
+    let mut options = link_options();
     options.__bindgen_anon_1.perf_event.bpf_cookie = cookie.into();
     create_link(program, event.as_raw_fd(), libbpf_sys::BPF_PERF_EVENT, &options)
+}
+
+/// Options that say nothing yet.
+pub(super) fn link_options() -> libbpf_sys::bpf_link_create_opts {
+    libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    }
 }
 
 /// A BPF link of a kind, from a program to what a descriptor names (0 for nothing).

@@ -19,6 +19,7 @@ mod programs;
 mod rawtracepoint;
 mod refusal;
 mod renames;
+mod session;
 mod special;
 mod timer;
 mod tracepoint;
@@ -35,6 +36,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use listing::list;
+pub use session::join;
 pub use view::Reason;
 
 use crate::config::{Config, Missing};

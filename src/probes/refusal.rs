@@ -60,7 +60,9 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
             text("the program reads arguments that the event does not have"),
             Some(text("bpftrace -lv with the probe's name lists the arguments")),
         ),
-        (Target::Kprobe { .. } | Target::KprobeMulti { .. }, _) if !kernel.has_kprobes() => {
+        (Target::Kprobe { .. } | Target::KprobeMulti { .. } | Target::KprobeSession { .. }, _)
+            if !kernel.has_kprobes() =>
+        {
             (text(functions::NO_KPROBES), Some(text(functions::without_kprobes(kernel))))
         }
         (Target::Kprobe { function, module, ret, .. }, libc::ENOENT) => {
@@ -80,7 +82,7 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
             format!("several functions are called {function}, and the kernel cannot tell which one is meant"),
             module.is_none().then(|| "if they are in different modules, write kprobe:module:function".into()),
         ),
-        (Target::KprobeMulti { .. }, libc::ENOENT | libc::ESRCH) => {
+        (Target::KprobeMulti { .. } | Target::KprobeSession { .. }, libc::ENOENT | libc::ESRCH) => {
             (text("the kernel has none of the functions, or cannot tell which ones are meant"), None)
         }
         (Target::Kprobe { .. }, libc::EILSEQ) => (
@@ -92,11 +94,17 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
             Some(text("it protects some functions (notrace, the kprobes blacklist) from being traced")),
         ),
         (
-            Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. } | Target::Usdt { path, .. },
+            Target::Uprobe { path, .. }
+            | Target::UprobeMulti { path, .. }
+            | Target::UprobeSession { path, .. }
+            | Target::Usdt { path, .. },
             libc::ENOENT,
         ) => (format!("{path} does not exist any more"), None),
         (
-            Target::Uprobe { path, .. } | Target::UprobeMulti { path, .. } | Target::Usdt { path, .. },
+            Target::Uprobe { path, .. }
+            | Target::UprobeMulti { path, .. }
+            | Target::UprobeSession { path, .. }
+            | Target::Usdt { path, .. },
             libc::EINVAL,
         ) => (
             format!("the kernel cannot put a probe there in {path}"),
@@ -107,6 +115,7 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
         (
             Target::Uprobe { pid: Some(pid), .. }
             | Target::UprobeMulti { pid: Some(pid), .. }
+            | Target::UprobeSession { pid: Some(pid), .. }
             | Target::Usdt { pid: Some(pid), .. },
             libc::ESRCH,
         ) => (format!("there is no process {pid}"), None),

@@ -447,6 +447,9 @@ fn runs_last_attached_first(what: &Target) -> bool {
         | Target::Bench
         | Target::Kprobe { ret: false, .. }
         | Target::KprobeMulti { ret: false, .. }
+        | Target::KprobeSession { .. }
+        | Target::UprobeSession { .. }
+        | Target::Fsession { .. }
         | Target::Fentry { .. }
         | Target::Uprobe { .. }
         | Target::Usdt { .. }

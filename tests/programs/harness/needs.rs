@@ -25,6 +25,7 @@ const BY_SYMBOL: &[(&str, &str, &str)] = &[
     ),
     ("uprobe_multi", "uprobe_multi_link_handler", "this kernel has no uprobe_multi links (6.6)"),
     ("kprobe_session", "bpf_session_is_return", "this kernel has no kprobe sessions (6.10)"),
+    ("fsession", "bpf_jit_supports_fsession", "this kernel has no fsession (7.0)"),
 ];
 
 impl Needs {
