@@ -106,6 +106,7 @@ impl Session {
             sources: &self.sources,
             target: target.as_ref(),
             child: child.as_ref().map(|child| child.process().pid()),
+            debug_files: &options.debug_files,
             color: self.color,
             report: &|message| self.show(message),
         };

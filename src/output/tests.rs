@@ -31,7 +31,7 @@ impl Bench {
             probe_names: vec!["begin".into(), "kprobe:vfs_read".into()],
             ..Manifest::default()
         };
-        Bench { manifest, symbols: Symbols::new(&config), config, lookups: Lookups::default() }
+        Bench { manifest, symbols: Symbols::new(&config, &[]), config, lookups: Lookups::default() }
     }
 
     fn with<T>(&mut self, run: impl FnOnce(&mut Names<'_>) -> T) -> T {

@@ -129,7 +129,7 @@ impl<'a> Actions<'a> {
             loaded,
             plans: manifest.events.iter().map(|e| Plan::new(e, manifest)).collect::<Result<_, _>>()?,
             output,
-            symbols: Symbols::new(job.config),
+            symbols: Symbols::new(job.config, job.debug_files),
             lookups: Lookups::default(),
             exit: None,
             errors: 0,

@@ -91,6 +91,8 @@ pub struct Job<'a> {
     pub target: Option<&'a Process>,
     /// The id of the command of `-c`.
     pub child: Option<u32>,
+    /// The directories of `--debuginfo`.
+    pub debug_files: &'a [PathBuf],
     /// Whether results of tests are colored.
     pub color: bool,
     /// Shows a message to the user.

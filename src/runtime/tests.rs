@@ -59,6 +59,7 @@ fn refusal(image: &Image, config: &Config, verbose: bool) -> Option<Diagnostic> 
         sources: &Sources::single("script.bt", SCRIPT),
         target: None,
         child: None,
+        debug_files: &[],
         color: false,
         report: &|_| {},
     };

@@ -4,20 +4,23 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
-use object::Object;
 use object::read::ReadCache;
+use object::{Object, ObjectSegment};
 
 use super::maps::{FileKey, Mapping};
 use super::{Frame, Inlined, Symbol};
+use crate::process::debug_files;
 
 /// All files that were ever asked for, opened once and kept: an executable may be deleted or replaced, and its
 /// process gone, by the time that its symbols are shown.
 pub(super) struct Files {
     demangle: bool,
+    /// Where separate debug information is looked for first.
+    debug_files: Vec<PathBuf>,
     opened: HashMap<FileKey, Option<Opened>>,
     /// By symbol tables only.
     plain: Option<Symbolizer>,
@@ -33,9 +36,53 @@ const EARLY: usize = 256;
 struct Opened {
     file: File,
     build_id: Option<Option<Vec<u8>>>,
+    separate: Option<Option<Separate>>,
+}
+
+/// What was taken out of a file: its symbol table, its debug information, or both.
+struct Separate {
+    path: PathBuf,
+    /// The offset, size and address of what is loaded of the file. The separate one has addresses only.
+    segments: Vec<[u64; 3]>,
+}
+
+impl Separate {
+    fn of(file: &Path, dirs: &[PathBuf]) -> Option<Separate> {
+        let map = debug_files::map(file).ok()?;
+        let elf = object::File::parse(&*map).ok()?;
+        if debug_files::has_symbols(&elf) && debug_files::has_debug_info(&elf) {
+            return None;
+        }
+        let either = |f: &object::File<'_>| debug_files::has_symbols(f) || debug_files::has_debug_info(f);
+        let (path, _) = debug_files::find(&elf, file, dirs, either)?;
+        let segments = elf.segments().map(|segment| {
+            let (offset, size) = segment.file_range();
+            [offset, size, segment.address()]
+        });
+        Some(Separate { path, segments: segments.collect() })
+    }
+
+    /// The address of what is at an offset of the file that is loaded.
+    fn address(&self, offset: u64) -> Option<u64> {
+        self.segments.iter().find_map(|[start, size, address]| {
+            let within = offset.checked_sub(*start).filter(|within| within < size)?;
+            Some(address.wrapping_add(within))
+        })
+    }
 }
 
 impl Opened {
+    fn new(file: File) -> Opened {
+        Opened { file, build_id: None, separate: None }
+    }
+
+    /// The file's separate debug information, and the address in it of an offset of the file.
+    fn separate(&mut self, dirs: &[PathBuf], offset: u64) -> Option<(PathBuf, u64)> {
+        let path = self.path();
+        let separate = self.separate.get_or_insert_with(|| Separate::of(&path, dirs)).as_ref()?;
+        Some((separate.path.clone(), separate.address(offset)?))
+    }
+
     /// A name that leads to the file whatever became of its own.
     fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
@@ -43,8 +90,14 @@ impl Opened {
 }
 
 impl Files {
-    pub fn new(demangle: bool) -> Files {
-        Files { demangle, opened: HashMap::new(), plain: None, detailed: None }
+    pub fn new(demangle: bool, debug_files: &[PathBuf]) -> Files {
+        Files {
+            demangle,
+            debug_files: debug_files.to_vec(),
+            opened: HashMap::new(),
+            plain: None,
+            detailed: None,
+        }
     }
 
     /// Opens a process's file while there is a way to.
@@ -58,7 +111,7 @@ impl Files {
             && !self.opened.contains_key(key)
             && let Some(file) = pids.iter().find_map(|pid| find(*pid, mapping, key))
         {
-            self.opened.insert(key.clone(), Some(Opened { file, build_id: None }));
+            self.opened.insert(key.clone(), Some(Opened::new(file)));
         }
     }
 
@@ -66,9 +119,9 @@ impl Files {
         if !self.opened.contains_key(key) {
             if self.opened.len() >= OPEN {
                 // The symbolizers know files by descriptors, which will soon mean others.
-                *self = Files::new(self.demangle);
+                *self = Files::new(self.demangle, &self.debug_files);
             }
-            let opened = find(pid, mapping, key).map(|file| Opened { file, build_id: None });
+            let opened = find(pid, mapping, key).map(Opened::new);
             self.opened.insert(key.clone(), opened);
         }
         self.opened.get_mut(key)?.as_mut()
@@ -86,16 +139,23 @@ impl Files {
                 .enable_demangling(demangle)
                 .build()
         });
-        let source = Source::Elf(Elf { debug_syms: false, ..Elf::new(path) });
-        match plain.symbolize_single(&source, Input::FileOffset(offset)).ok()? {
-            Symbolized::Sym(symbol) => Some(Symbol {
-                name: symbol.name.into_owned(),
-                offset: symbol.offset as u64,
-                module: Some(key.path.clone()),
-                source: None,
-            }),
-            Symbolized::Unknown(_) => None,
-        }
+        let look = |path: PathBuf, at: Input<u64>| {
+            let source = Source::Elf(Elf { debug_syms: false, ..Elf::new(path) });
+            match plain.symbolize_single(&source, at).ok()? {
+                Symbolized::Sym(symbol) => Some(Symbol {
+                    name: symbol.name.into_owned(),
+                    offset: symbol.offset as u64,
+                    module: Some(key.path.clone()),
+                    source: None,
+                }),
+                Symbolized::Unknown(_) => None,
+            }
+        };
+        look(path, Input::FileOffset(offset)).or_else(|| {
+            let opened = self.opened.get_mut(key)?.as_mut()?;
+            let (path, address) = opened.separate(&self.debug_files, offset)?;
+            look(path, Input::VirtOffset(address))
+        })
     }
 
     /// The same with the place in the source, and the functions that were inlined there.
@@ -117,25 +177,31 @@ impl Files {
         let detailed = self.detailed.get_or_insert_with(|| {
             Symbolizer::builder().enable_auto_reload(false).enable_demangling(demangle).build()
         });
-        let source = Source::Elf(Elf::new(path));
-        let Symbolized::Sym(found) = detailed.symbolize_single(&source, Input::FileOffset(offset)).ok()?
-        else {
-            return None;
+        let look = |path: PathBuf, at: Input<u64>| {
+            let source = Source::Elf(Elf::new(path));
+            let Symbolized::Sym(found) = detailed.symbolize_single(&source, at).ok()? else { return None };
+            // The symbol table's name is the one that probes attach to; a stripped file has only the other.
+            let symbol = symbol.clone().unwrap_or_else(|| Symbol {
+                name: found.name.into_owned(),
+                offset: found.offset as u64,
+                module: Some(key.path.clone()),
+                source: None,
+            });
+            // They come outermost first, stacks go the other way.
+            let inlined = found.inlined.iter().rev().map(|function| Inlined {
+                name: function.name.clone().into_owned(),
+                source: function.code_info.as_ref().map(place),
+            });
+            let source = found.code_info.as_deref().map(place);
+            Some(Frame { inlined: inlined.collect(), symbol: Some(Symbol { source, ..symbol }) })
         };
-        let here = found.code_info.as_deref().map(place);
-        // The symbol table's name is the one that probes attach to; a stripped file has only the other.
-        let symbol = symbol.unwrap_or_else(|| Symbol {
-            name: found.name.into_owned(),
-            offset: found.offset as u64,
-            module: Some(key.path.clone()),
-            source: None,
-        });
-        // They come outermost first, stacks go the other way.
-        let inlined = found.inlined.iter().rev().map(|function| Inlined {
-            name: function.name.clone().into_owned(),
-            source: function.code_info.as_ref().map(place),
-        });
-        Some(Frame { inlined: inlined.collect(), symbol: Some(Symbol { source: here, ..symbol }) })
+        let own = look(path, Input::FileOffset(offset));
+        if own.as_ref().is_some_and(|frame| frame.symbol.as_ref().is_some_and(|s| s.source.is_some())) {
+            return own;
+        }
+        let opened = self.opened.get_mut(key)?.as_mut()?;
+        let separate = opened.separate(&self.debug_files, offset);
+        separate.and_then(|(path, address)| look(path, Input::VirtOffset(address))).or(own)
     }
 
     pub fn build_id(&mut self, pid: u32, mapping: &Mapping, key: &FileKey) -> Option<&[u8]> {

@@ -19,6 +19,7 @@ mod table;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{CacheUserSymbols, Config};
@@ -98,11 +99,11 @@ impl Sources {
 const PROCESSES: usize = 4096;
 
 impl Symbols {
-    /// Opens nothing yet.
-    pub fn new(config: &Config) -> Symbols {
+    /// Opens nothing yet. `debug_files` are directories in which separate debug information is looked for first.
+    pub fn new(config: &Config, debug_files: &[PathBuf]) -> Symbols {
         Symbols {
             kernel: Kernel::default(),
-            sources: Sources { files: Files::new(config.cpp_demangle), history: None },
+            sources: Sources { files: Files::new(config.cpp_demangle, debug_files), history: None },
             processes: HashMap::new(),
             debug_info: config.show_debug_info,
             keep: config.cache_user_symbols != CacheUserSymbols::None,

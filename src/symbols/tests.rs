@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::*;
@@ -10,7 +10,7 @@ use super::*;
 fn symbols(set: impl FnOnce(&mut Config)) -> Symbols {
     let mut config = Config::default();
     set(&mut config);
-    Symbols::new(&config)
+    Symbols::new(&config, &[])
 }
 
 #[inline(never)]
@@ -45,9 +45,13 @@ int main(void) { int n = traced(1); fflush(stdout); return getchar() + n - n; }
 ";
 
 /// `None` where there is no compiler; one that fails is a failure.
-fn compile(dir: &Path, flags: &[&str]) -> Option<std::path::PathBuf> {
+fn compile(dir: &Path, flags: &[&str]) -> Option<PathBuf> {
+    compile_source(dir, PROGRAM, flags)
+}
+
+fn compile_source(dir: &Path, text: &str, flags: &[&str]) -> Option<PathBuf> {
     let (source, program) = (dir.join("program.c"), dir.join("program"));
-    fs::write(&source, PROGRAM).unwrap();
+    fs::write(&source, text).unwrap();
     match Command::new("cc").args(flags).arg("-o").arg(&program).arg(&source).output() {
         Ok(output) if output.status.success() => Some(program),
         Ok(output) => panic!("cc {flags:?}: {}", String::from_utf8_lossy(&output.stderr)),
@@ -101,6 +105,62 @@ fn source_lines_if_wanted() {
     assert!(source.ends_with("program.c:3") && source.starts_with('/'), "{source}");
     let mut without = symbols(|config| config.show_debug_info = false);
     assert_eq!(without.frame(child.id(), address).symbol.as_ref().unwrap().source, None);
+    stop(child);
+}
+
+/// Runs a tool on the program's directory; whether it is there.
+fn tool(dir: &Path, name: &str, args: &[&str]) -> bool {
+    match Command::new(name).args(args).current_dir(dir).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => panic!("{name} {args:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(e) => {
+            crate::testing::skip(name, e.to_string());
+            false
+        }
+    }
+}
+
+#[test]
+fn a_stripped_program_has_what_was_taken_out_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(program) = compile(dir.path(), &["-g", "-O1", "-Wl,--build-id=0xabcdef0123456789"]) else {
+        return;
+    };
+    let taken = dir.path().join("ids/.build-id/ab");
+    fs::create_dir_all(&taken).unwrap();
+    let file = taken.join("cdef0123456789.debug");
+    if !tool(dir.path(), "objcopy", &["--only-keep-debug", "program", file.to_str().unwrap()])
+        || !tool(dir.path(), "strip", &["program"])
+    {
+        return;
+    }
+    let (child, address) = start(&program);
+    let mut with = Symbols::new(&Config::default(), &[dir.path().join("ids")]);
+    assert_eq!(with.user(child.id(), address + 1).unwrap().name, "traced");
+    let symbol = with.frame(child.id(), address + 1).symbol.clone().unwrap();
+    assert_eq!((symbol.name.as_str(), symbol.offset), ("traced", 1));
+    assert!(symbol.source.unwrap().ends_with("program.c:3"));
+    assert_eq!(symbol.module.as_deref(), program.to_str());
+    assert_eq!(symbols(|_| ()).frame(child.id(), address).symbol, None);
+    stop(child);
+}
+
+#[test]
+fn inlined_functions_are_frames_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = PROGRAM.replace(
+        "int main",
+        "static inline __attribute__((always_inline)) int in(int n) { return traced(n); } int main",
+    );
+    let source =
+        source.replace("traced(1)", "in(1)").replace("(void *)traced", "__builtin_return_address(0)");
+    let Some(program) = compile_source(dir.path(), &source, &["-g", "-O1"]) else { return };
+    let (child, address) = start(&program);
+    let mut all = symbols(|_| ());
+    // Where it returns to may be behind the call's last line.
+    let frame = all.frame(child.id(), address - 1);
+    let inlined: Vec<&str> = frame.inlined.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!((inlined, frame.symbol.as_ref().unwrap().name.as_str()), (vec!["in"], "main"));
     stop(child);
 }
 

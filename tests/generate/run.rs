@@ -123,6 +123,7 @@ impl Runner {
             sources: &sources,
             target: None,
             child: None,
+            debug_files: &[],
             color: false,
             report: &|message: &Diagnostic| reported.borrow_mut().push(message.message.clone()),
         };
