@@ -282,8 +282,10 @@ fn includes(
     env: impl Fn(&str) -> Option<String>,
 ) -> Includes {
     let path = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let more = env("CPATH").unwrap_or_default();
-    directories.extend(more.split(':').filter(|d| !d.is_empty()).map(PathBuf::from));
+    for name in ["CPATH", "C_INCLUDE_PATH"] {
+        let more = env(name).unwrap_or_default();
+        directories.extend(more.split(':').filter(|d| !d.is_empty()).map(PathBuf::from));
+    }
     Includes {
         directories,
         files,
@@ -402,7 +404,10 @@ fn usage(message: impl Into<String>) -> Diagnostic {
 /// As [`usage`], for who may not know how it is called at all.
 fn synopsis(message: impl Into<String>) -> Diagnostic {
     usage(message)
-        .note(format!("USAGE: {}", USAGE.lines().map(str::trim).collect::<Vec<_>>().join("\n             ")))
+        .note(format!(
+            "it is called in one of these ways\nUSAGE:\n    {}",
+            USAGE.lines().map(str::trim).collect::<Vec<_>>().join("\n    ")
+        ))
         .help("bpftrace --help shows all options")
 }
 

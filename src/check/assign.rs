@@ -132,10 +132,21 @@ impl Checker<'_, '_> {
                 "Type mismatch for {what}: trying to assign value of type '{found}' when {kind} already has a type '{expected}'"
             ),
         );
+        let of = |ty: &Type| match ty {
+            Type::Agg(agg) => agg.parameters(),
+            _ => None,
+        };
         if let Some(first) = set_at {
-            error = error.label(first, format!("{expected} here"));
+            let before = of(&have).map_or(expected.clone(), |more| format!("{expected} {more}"));
+            error = error.label(first, format!("{before} here"));
         }
         error = match (ty, &have) {
+            (Type::Agg(new), Type::Agg(old)) if new.name() == old.name() => match new.parameters() {
+                Some(more) => error
+                    .note(format!("this {found} is {more}"))
+                    .help(format!("all {}() of one map have the same numbers: use another map", new.name())),
+                None => error.help(format!("{what} gathers numbers of one sign: cast the value")),
+            },
             (Type::Int(_), Type::Int(_)) => error.help(format!("cast the value: ({expected})…")),
             (Type::Str(_), Type::Int(_)) => error.help(format!("use another {kind} for strings")),
             (Type::Int(crate::types::Int { size: 8, .. }) | Type::Ptr { .. }, Type::Str(_)) => {

@@ -52,7 +52,11 @@ impl<'a, 'h> Checker<'a, 'h> {
                     Diagnostic::error("unknown-function", name_span, format!("Unknown function: '{name}'"));
                 let linked: Vec<String> = self.host.types.linked_functions().map(str::to_owned).collect();
                 let known = builtins::all().flat_map(|b| b.names()).map(str::to_owned).chain(linked);
-                if builtins::NOT_YET.contains(&name) {
+                if name == "typeof" {
+                    error = error.help(
+                        "typeof() stands for a type, as in \"let $y: typeof($x)\"; typeinfo() is a value that tells of one",
+                    );
+                } else if builtins::NOT_YET.contains(&name) {
                     error = error.note(format!("bpftrace 0.26 has {name}(), this build does not yet"));
                 } else if let Some(names) = super::expr::similar(name, known) {
                     error = error.help(names);

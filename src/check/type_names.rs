@@ -32,6 +32,8 @@ impl Checker<'_, '_> {
                     let sized = match ty {
                         Type::Str(0) if n == 0 => Type::Str(len),
                         Type::Buf(0) if n == 0 => Type::Buf(len),
+                        // For the bytes of an address, for which there is always room.
+                        Type::Inet if n == 0 && matches!(len, 4 | 16) => Type::Inet,
                         elem => Type::Array { elem: Box::new(elem), len },
                     };
                     let size = u64::from(layout::size_of(&sized, self.host.types.layouts()));

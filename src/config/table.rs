@@ -342,4 +342,13 @@ pub const ENVIRONMENT: &[EnvironmentOnly] = &[
         doc: "Accepted and not needed: other versions read the kernel's symbols from this file for probes at an offset\n\
               in a function. Here they come from the running kernel.",
     },
+    EnvironmentOnly {
+        name: "CPATH",
+        doc: "Directories in which headers are looked for, separated by colons, after those of `-I`.",
+    },
+    EnvironmentOnly { name: "C_INCLUDE_PATH", doc: "More of them, after those of `CPATH`." },
+    EnvironmentOnly {
+        name: "LIBCLANG_PATH",
+        doc: "The libclang that reads headers, or its directory, in place of the one that is found.",
+    },
 ];

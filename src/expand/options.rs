@@ -188,10 +188,10 @@ impl Options<'_> {
             if !option.description.is_empty() {
                 out.push_str(&format!(": {}", option.description));
             }
-            if option.default != Value::Bool(false) {
-                out.push_str(&format!(" (default: {})", option.default));
-            }
             out.push('\n');
+            if option.default != Value::Bool(false) {
+                out.push_str(&format!("    default: {}\n", option.default));
+            }
         }
         out
     }
@@ -225,21 +225,20 @@ impl Value {
             }
             Value::Unsigned(_) => {
                 let text = given.ok_or("expects an integer")?;
-                if let Some(digits) = text.strip_prefix('-') {
-                    return Err(match number(digits) {
-                        Ok(_) => "value is out of range: it cannot be negative",
-                        Err(why) => why,
-                    });
+                match text.strip_prefix('-') {
+                    // What the option is given, and not what it has without, says that it has a sign.
+                    Some(digits) => negative(digits),
+                    None => number(text).map(Value::Unsigned),
                 }
-                number(text).map(Value::Unsigned)
             }
             Value::Signed(_) => {
                 let text = given.ok_or("expects an integer")?;
-                let value = match text.strip_prefix('-') {
-                    Some(digits) => 0i64.checked_sub_unsigned(number(digits)?),
-                    None => i64::try_from(number(text)?).ok(),
-                };
-                value.map(Value::Signed).ok_or("value is out of range")
+                match text.strip_prefix('-') {
+                    Some(digits) => negative(digits),
+                    None => {
+                        i64::try_from(number(text)?).map(Value::Signed).map_err(|_| "value is out of range")
+                    }
+                }
             }
         }
     }
@@ -277,6 +276,11 @@ impl std::fmt::Display for Value {
             Value::Signed(value) => write!(f, "{value}"),
         }
     }
+}
+
+/// A number with a sign before it.
+fn negative(digits: &str) -> Result<Value, &'static str> {
+    0i64.checked_sub_unsigned(number(digits)?).map(Value::Signed).ok_or("value is out of range")
 }
 
 /// A number as the language writes it, durations too.

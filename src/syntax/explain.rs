@@ -174,6 +174,10 @@ impl<'s> Mistake<'_, 's> {
             (Some(Token::Lt), Token::Gt) => Some(no_operator(self.at - 1, "<>", Token::Ne, "!=")),
             (Some(Token::EqEq), Token::Assign) => Some(no_operator(self.at - 1, "===", Token::EqEq, "==")),
             (Some(Token::Ne), Token::Assign) => Some(no_operator(self.at - 1, "!==", Token::Ne, "!=")),
+            (Some(Token::Ident(name)), Token::Not) => {
+                let error = self.error(self.here(), format!("`{name}` is called without `!`"));
+                Some((error.help(format!("write `{name}()`")), Repair::Delete))
+            }
             _ => None,
         }
     }

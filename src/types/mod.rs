@@ -348,6 +348,26 @@ impl Agg {
             Agg::TSeries { .. } => "tseries",
         }
     }
+
+    /// What tells it from another one that the same function makes, after "it is …".
+    pub fn parameters(&self) -> Option<String> {
+        match self {
+            Agg::Hist { bits } => Some(format!("of {bits} bits")),
+            Agg::LHist { min, max, step } => Some(format!("from {min} to {max} in steps of {step}")),
+            Agg::TSeries { interval, intervals, each, signed } => {
+                let numbers = if *signed { "signed" } else { "unsigned" };
+                let each = match each {
+                    Each::Last => "the last one",
+                    Each::Avg => "the average",
+                    Each::Max => "the largest",
+                    Each::Min => "the smallest",
+                    Each::Sum => "the sum",
+                };
+                Some(format!("of {intervals} intervals of {interval} ns, with {each} of {numbers} numbers"))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl StackMode {

@@ -12,7 +12,7 @@ use crate::syntax::ast::{Definition, DefinitionKind};
 /// Where C headers are looked for, and which are asked for outside of the script.
 #[derive(Clone, Debug, Default)]
 pub struct Includes {
-    /// `-I`, then `CPATH`.
+    /// `-I`, then `CPATH`, then `C_INCLUDE_PATH`.
     pub directories: Vec<PathBuf>,
     /// `--include`
     pub files: Vec<PathBuf>,
