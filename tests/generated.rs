@@ -77,6 +77,8 @@ fn all() -> bool {
     let fixed = if given.is_none() { FIXED_SEEDS } else { 0..0 };
     let new = seed..seed.saturating_add(count.unwrap_or(u64::MAX));
     let (runner, start) = (Runner::new(), Instant::now());
+    let places = places(&runner.kernel);
+    println!("probes: {places:?}");
     let told = rejection_is_told(&runner);
     if let Err(message) = &told {
         println!("---- a program that the kernel refuses: {message}");
@@ -87,7 +89,7 @@ fn all() -> bool {
             break;
         }
         let aim = if seed % 2 == 0 { Aim::Foretold } else { Aim::Loaded };
-        let program = make::program(seed, aim);
+        let program = make::program(seed, aim, &places);
         match tried(&runner, &program, aim) {
             Ok(true) => foretold += 1,
             Ok(false) => {}
@@ -109,6 +111,57 @@ fn all() -> bool {
         println!("---- fewer than {FAIR_SHARE} of 10 programs made to be foretold were");
     }
     failures == 0 && done > 0 && enough && told.is_ok()
+}
+
+/// Where probes can be put here.
+fn places(kernel: &bpftrace::kernel::Kernel) -> make::Places {
+    let exe = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned));
+    make::Places {
+        kprobe: kernel.has_kprobes(),
+        fentry: kernel.has(bpftrace::kernel::Feature::Fentry),
+        usdt: exe.filter(|_| usdt::HERE).map(|exe| format!("usdt:{exe}:generated:mark")),
+    }
+}
+
+/// A USDT probe of this program itself.
+#[cfg(target_arch = "x86_64")]
+mod usdt {
+    pub const HERE: bool = true;
+
+    std::arch::global_asm!(
+        ".pushsection .text",
+        ".globl generated_mark",
+        "generated_mark:",
+        "990: nop",
+        "ret",
+        ".popsection",
+        // As <sys/sdt.h> has it: the provider, the probe, and where its arguments are.
+        ".pushsection .note.stapsdt, \"\", \"note\"",
+        ".balign 4",
+        ".4byte 992f-991f, 994f-993f, 3",
+        "991: .asciz \"stapsdt\"",
+        "992: .balign 4",
+        "993: .8byte 990b, 0, 0",
+        ".asciz \"generated\"",
+        ".asciz \"mark\"",
+        ".asciz \"8@%rdi -4@%esi 1@$7\"",
+        "994: .balign 4",
+        ".popsection",
+        options(att_syntax)
+    );
+
+    unsafe extern "C" {
+        fn generated_mark();
+    }
+
+    /// The linker leaves out code that nothing refers to.
+    #[used]
+    static KEPT: unsafe extern "C" fn() = generated_mark;
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod usdt {
+    pub const HERE: bool = false;
 }
 
 /// Makes a program that the verifier refuses, and looks at what is said: the line of the script and the reason, with

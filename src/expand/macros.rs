@@ -39,6 +39,7 @@ pub fn apply(script: &mut Script, sources: &mut Sources, diagnostics: &mut Diagn
         exceeded: HashSet::new(),
         recursive: HashSet::new(),
         unhygienic: HashSet::new(),
+        misfits: HashSet::new(),
     };
     visit::walk_probes(&mut expander, script);
 }
@@ -85,6 +86,8 @@ struct Expander<'m, 's> {
     recursive: HashSet<Span>,
     /// Maps in macros that have been complained about.
     unhygienic: HashSet<Span>,
+    /// Calls that no macro fits, and that have been complained about.
+    misfits: HashSet<Span>,
 }
 
 /// What the names of a macro's parameters stand for while its body is walked.
@@ -131,6 +134,11 @@ impl<'m> Expander<'m, '_> {
         let Some(closest) = same_count.or(list.first().copied()) else { return Ok(None) };
         if same_count.is_none() && builtins::find(name).is_some() {
             return Ok(None);
+        }
+        // Once for each place: a body is put in place in each expansion of the others.
+        let written = self.calls.last().map_or(place, |m| Span { file: m.name_span.file, ..place });
+        if !self.misfits.insert(written) {
+            return Err(());
         }
         let error = if same_count.is_some() {
             mismatch(closest, args)

@@ -201,6 +201,15 @@ fn macros_with_parameters_are_put_in_place() {
 }
 
 #[test]
+fn a_call_that_fits_no_macro_is_told_once_for_each_place() {
+    let text = "macro one(x) { x } macro inner(x) { x; one() } macro outer(x) { inner(x); inner(x); one(x, 2) }\n\
+                BEGIN { outer(1); outer(2); one(); }";
+    let error = expanded(text, &[]).unwrap_err();
+    assert_eq!(error.matches("The macro `one` takes 1 argument, not 0").count(), 2, "{error}");
+    assert_eq!(error.matches("The macro `one` takes 1 argument, not 2").count(), 1, "{error}");
+}
+
+#[test]
 fn statements_of_c_macros_see_the_caller_s_variables_and_maps() {
     let text = "#define ADD(x) do { @n += x; $sum += x; } while (0)\n\
                 #define TWICE(x) ({ let $own = x; $own * 2; })\n\

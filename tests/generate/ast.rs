@@ -57,6 +57,16 @@ pub enum Kind {
         symbol: &'static str,
         postfix: bool,
     },
+    /// `comptime`: decided by the compiler.
+    Comptime(Box<Expr>),
+    /// What stands where the address of a variable or of a map's value leads.
+    Addressed(Box<Expr>),
+    /// `find(@map, key, $variable)`
+    Find {
+        map: String,
+        key: Box<Expr>,
+        var: Box<Expr>,
+    },
     /// A macro's name and its arguments.
     Macro(String, Vec<Expr>),
     /// A function that is as good as an operator.
@@ -200,6 +210,8 @@ pub enum Stmt {
     Break,
     Continue,
     Return,
+    /// From a probe that has a result.
+    ReturnValue(Expr),
     Print(Expr),
     Printf(String, Vec<Expr>),
     Delete(String, Expr),
@@ -213,6 +225,8 @@ pub struct Macro {
     pub params: Vec<(String, Ty)>,
     pub body: Vec<Stmt>,
     pub value: Expr,
+    /// A `#define`, which has no body; one without parameters is called by its name alone.
+    pub of_c: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -251,7 +265,9 @@ pub fn expressions(body: &mut [Stmt], each: &mut dyn FnMut(&mut Expr) -> bool) -
         Stmt::Let { value, .. } => value.as_mut().is_some_and(|e| within(e, each)),
         Stmt::Set { place, value, .. } => keys(place, each) || within(value, each),
         Stmt::Gather { place, args, .. } => keys(place, each) || args.iter_mut().any(|e| within(e, each)),
-        Stmt::Expr(e) | Stmt::Discard(e) | Stmt::Print(e) | Stmt::Delete(_, e) => within(e, each),
+        Stmt::Expr(e) | Stmt::Discard(e) | Stmt::Print(e) | Stmt::Delete(_, e) | Stmt::ReturnValue(e) => {
+            within(e, each)
+        }
         Stmt::If { condition, then, otherwise } => {
             within(condition, each) || expressions(then, each) || expressions(otherwise, each)
         }
@@ -290,6 +306,9 @@ fn within(e: &mut Expr, each: &mut dyn FnMut(&mut Expr) -> bool) -> bool {
         }
         Kind::Record(all) => all.iter_mut().any(|(_, e)| within(e, each)),
         Kind::Block(body, value) => expressions(body, each) || within(value, each),
-        Kind::Step { place, .. } => keys(place, each),
+        Kind::Step { place, .. } | Kind::Addressed(place) => keys(place, each),
+        Kind::Find { key, .. } => within(key, each),
+        // The compiler must be able to decide it.
+        Kind::Comptime(_) => false,
     }
 }

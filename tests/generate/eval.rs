@@ -187,6 +187,8 @@ impl Machine<'_> {
             Stmt::Break => return Ok(Flow::Break),
             Stmt::Continue => return Ok(Flow::Continue),
             Stmt::Return => return Ok(Flow::Return),
+            // What a test makes of it is not printed by it.
+            Stmt::ReturnValue(_) => return Err(Unknown::Opaque),
             Stmt::Print(e) => {
                 let value = self.eval(e)?;
                 let line = shown(&value);
@@ -330,6 +332,16 @@ impl Machine<'_> {
                 let new = cut(new, place.ty.int().ok_or(Unknown::Opaque)?);
                 self.store(place, Val::Int(new))?;
                 Val::Int(if *postfix { old } else { new })
+            }
+            Kind::Comptime(e) => self.eval(e)?,
+            Kind::Addressed(place) => self.eval(place)?,
+            Kind::Find { map, key, var } => {
+                let key = self.eval(key)?;
+                let found = self.maps.get(map).and_then(|entries| entries.get(&key)).cloned();
+                if let Some(value) = &found {
+                    self.store(var, converted(value.clone(), &var.ty))?;
+                }
+                Val::Bool(found.is_some())
             }
             Kind::Macro(name, args) => {
                 let definition = self.macros.iter().find(|m| m.name == *name).ok_or(Unknown::Opaque)?;

@@ -5,6 +5,15 @@ use crate::eval::OPERATORS;
 use crate::opaque;
 use crate::random::Random;
 
+/// Where probes can be put on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    pub kprobe: bool,
+    pub fentry: bool,
+    /// A program with a USDT probe `generated:mark` of three arguments.
+    pub usdt: Option<String>,
+}
+
 /// What programs are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
@@ -39,6 +48,13 @@ pub struct Maker {
     pub max_strlen: u32,
     pub(crate) scopes: Vec<Vec<Variable>>,
     macros: Vec<Macro>,
+    pub(crate) places: Places,
+    /// The probe that is being made has a result.
+    pub(crate) tests: bool,
+    /// What its arguments are, as templates.
+    pub(crate) arguments: &'static [opaque::Template],
+    /// An iterator, which has no process of its own.
+    pub(crate) iterator: bool,
     names: u32,
     pub(crate) loops: u32,
     /// How many times the innermost body is run.
@@ -52,7 +68,7 @@ pub struct Maker {
 }
 
 /// A program of a seed.
-pub fn program(seed: u64, aim: Aim) -> Program {
+pub fn program(seed: u64, aim: Aim, places: &Places) -> Program {
     let mut random = Random::new(seed);
     let max_strlen = *random.pick(&[1024, 1024, 1024, 64, 200, 5000]);
     let fuel = *random.pick(&[40, 120, 250]);
@@ -63,6 +79,10 @@ pub fn program(seed: u64, aim: Aim) -> Program {
         max_strlen,
         scopes: vec![],
         macros: vec![],
+        places: places.clone(),
+        tests: false,
+        arguments: &[],
+        iterator: false,
         names: 0,
         loops: 0,
         rounds: 1,
@@ -119,8 +139,9 @@ impl Maker {
     }
 
     pub(crate) fn key_type(&mut self) -> Ty {
-        match self.random.below(6) {
+        match self.random.below(7) {
             0 => self.string(),
+            6 => Ty::Record(vec![("a".to_owned(), self.scalar()), ("b".to_owned(), self.string())]),
             1 => {
                 let count = 2 + self.random.below(2);
                 Ty::Tuple(
@@ -272,8 +293,12 @@ impl Maker {
             return self.typed_literal(int);
         }
         let fitting = |made: Expr| if made.ty == ty { made } else { made.cast(&ty) };
-        match self.random.below(12) {
+        match self.random.below(14) {
             0 => self.typed_literal(int),
+            12 | 13 => match self.addressed() {
+                Some(read) => fitting(read),
+                None => self.typed_literal(int),
+            },
             1 | 2 => {
                 let from = self.scalar();
                 self.expr(&from, depth - 1).cast(&ty)
@@ -312,7 +337,9 @@ impl Maker {
             return Expr::new(Kind::Bool(self.once_in(2)), Ty::Bool);
         }
         let made = |kind| Expr::new(kind, Ty::Bool);
-        match self.random.below(10) {
+        match self.random.below(12) {
+            10 if self.in_value == 0 => self.find().unwrap_or_else(|| made(Kind::Bool(false))),
+            11 => self.decided(),
             0 => {
                 let from = Ty::Int(self.any_int());
                 self.expr(&from, depth - 1).cast(&Ty::Bool)
@@ -395,6 +422,50 @@ impl Maker {
         Some(Expr::new(Kind::Step { place: Box::new(place), symbol, postfix }, ty))
     }
 
+    /// A variable or a map's value, read through its address. Of what changes its type nobody knows how much is read.
+    fn addressed(&mut self) -> Option<Expr> {
+        let fixed = self.scopes.iter().flatten().filter(|v| v.fixed && v.ty.int().is_some());
+        let mut places: Vec<Expr> = fixed.map(|v| Expr::var(&v.name, &v.ty)).collect();
+        let wide = |m: &&Map| m.gathers.is_none() && (m.value == I64 || m.value == U64);
+        let maps: Vec<Map> = self.maps.iter().filter(wide).filter(|_| self.in_key == 0).cloned().collect();
+        if !maps.is_empty() {
+            let Map { name, key, value, .. } = self.random.pick(&maps).clone();
+            self.in_key += 1;
+            let key = key.map(|key| Box::new(self.expr(&key, 0)));
+            self.in_key -= 1;
+            places.push(Expr::new(Kind::Map(name, key), value));
+        }
+        let place = if places.is_empty() { return None } else { self.random.pick(&places).clone() };
+        let ty = place.ty.clone();
+        Some(Expr::new(Kind::Addressed(Box::new(place)), ty))
+    }
+
+    /// A look into a map whose value a variable gets.
+    fn find(&mut self) -> Option<Expr> {
+        let keyed: Vec<(String, Ty, Ty)> = self
+            .maps
+            .iter()
+            .filter(|m| m.gathers.is_none() && self.in_key == 0)
+            .filter_map(|m| Some((m.name.clone(), m.key.clone()?, m.value.clone())))
+            .collect();
+        let (map, key, value) = if keyed.is_empty() { return None } else { self.random.pick(&keyed).clone() };
+        let fits = |v: &&Variable| v.fixed && !v.read_only && v.ty == value;
+        let var = self.scopes.iter().flatten().find(fits).map(|v| Expr::var(&v.name, &v.ty))?;
+        self.in_key += 1;
+        let key = self.expr(&key, 1);
+        self.in_key -= 1;
+        Some(Expr::new(Kind::Find { map, key: Box::new(key), var: Box::new(var) }, Ty::Bool))
+    }
+
+    /// A condition that the compiler decides.
+    pub(crate) fn decided(&mut self) -> Expr {
+        let symbol = *self.random.pick(&["==", "!=", "<", "<=", ">", ">="]);
+        let mut number = || Box::new(Expr::int(i128::from(self.random.next() % 4)));
+        let (a, b) = (number(), number());
+        let compared = Expr::new(Kind::Binary(symbol, a, b), Ty::Bool);
+        Expr::new(Kind::Comptime(Box::new(compared)), Ty::Bool)
+    }
+
     fn macro_call(&mut self, depth: u32) -> Option<Expr> {
         if self.macros.is_empty() {
             return None;
@@ -456,9 +527,16 @@ impl Maker {
     fn definition(&mut self) -> Macro {
         let (name, param, value) = (self.name("macro"), self.name("p"), self.name("q"));
         let (a, b) = (Ty::Int(self.any_int()), Ty::Int(self.any_int()));
+        if self.once_in(4) {
+            // The type of a literal is its own everywhere.
+            let constant = self.any_int();
+            let value = self.typed_literal(constant);
+            return Macro { name: name.to_uppercase(), params: vec![], body: vec![], value, of_c: true };
+        }
+        let of_c = self.once_in(3);
         let mut params = vec![(param.clone(), a.clone()), (value.clone(), b.clone())];
         let mut body = vec![];
-        if self.once_in(2) {
+        if !of_c && self.once_in(2) {
             let var = self.name("$p");
             let ty = Ty::Int(self.any_int());
             params.push((var.clone(), ty.clone()));
@@ -469,7 +547,7 @@ impl Maker {
         let (left, right) = (Expr::var(&param, &a), Expr::var(&value, &b));
         let int = arithmetic(symbol, &left, &right).unwrap_or(Int::U64);
         let value = Expr::new(Kind::Binary(symbol, Box::new(left), Box::new(right)), Ty::Int(int));
-        Macro { name, params, body, value }
+        Macro { name, params, body, value, of_c }
     }
 
     fn program(&mut self) -> Program {
@@ -486,12 +564,23 @@ impl Maker {
         }
         let count = if self.loaded() { 1 + self.random.below(3) } else { 1 };
         let mut probes = vec![];
+        let tests = self.loaded() && self.once_in(8);
         for n in 0..count {
-            let attach = if n == 0 { "BEGIN" } else { opaque::attach_point(self) };
+            let place = match n {
+                _ if tests => opaque::test(n),
+                0 => opaque::Place::plain("BEGIN"),
+                _ => opaque::attach_point(self),
+            };
+            let opaque::Place { attach, arguments, iterator } = place;
+            (self.tests, self.arguments, self.iterator) = (tests, arguments, iterator);
             let predicate = self.once_in(5).then(|| self.expr(&Ty::Bool, 2));
             self.fuel = self.fuel.max(30);
-            let body = self.body(4);
-            probes.push(Probe { attach: attach.to_owned(), predicate, body });
+            let mut body = self.body(4);
+            if tests {
+                let result = self.any_int();
+                body.push(Stmt::ReturnValue(self.typed_literal(result)));
+            }
+            probes.push(Probe { attach, predicate, body });
         }
         let mut maps = vec![];
         for n in 0..self.maps.len() {
@@ -500,7 +589,7 @@ impl Maker {
                 (map.name.clone(), map.key.is_some(), map.gathers.is_some())
             };
             if keyed && self.once_in(4) {
-                let lru = self.loaded() && self.once_in(2);
+                let lru = self.once_in(2);
                 let kind = match (gathers, lru) {
                     (false, false) => "hash",
                     (false, true) => "lruhash",

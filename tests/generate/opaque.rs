@@ -10,7 +10,7 @@ const I8: Ty = Ty::Int(Int::I8);
 const I32: Ty = Ty::Int(Int::I32);
 
 /// A template, the types of its arguments and its own. Where the argument is a string, it is a literal of that size.
-type Template = (&'static str, &'static [Ty], Ty);
+pub type Template = (&'static str, &'static [Ty], Ty);
 
 const NUMBERS: &[Template] = &[
     ("pid", &[], U32),
@@ -137,7 +137,13 @@ fn filled(maker: &mut Maker, template: &str, types: &[Ty], ty: &Ty) -> Expr {
 pub fn value(maker: &mut Maker, ty: &Ty) -> Option<Expr> {
     match ty {
         Ty::Int(_) => {
-            let (template, types, own) = maker.random.pick(NUMBERS).clone();
+            let own = maker.arguments;
+            let known = if !own.is_empty() && maker.random.once_in(3) { own } else { NUMBERS };
+            let (template, types, own) = maker.random.pick(known).clone();
+            // An iterator runs in the process that reads it.
+            if maker.iterator && template.contains("ustack") {
+                return None;
+            }
             let made = filled(maker, template, types, &own);
             Some(if own == *ty { made } else { made.cast(ty) })
         }
@@ -181,18 +187,75 @@ pub fn key(maker: &mut Maker) -> &'static str {
     maker.random.pick::<&str>(&keys)
 }
 
-pub fn attach_point(maker: &mut Maker) -> &'static str {
-    const POINTS: &[&str] = &[
-        "END",
-        "interval:s:100",
-        "profile:hz:1",
-        "software:page-faults:1000000",
-        "tracepoint:syscalls:sys_enter_nanosleep",
-        "tracepoint:sched:sched_process_exit",
-        "rawtracepoint:sched_process_exit",
-        "uprobe:libc:gnu_get_libc_version",
+/// A probe's place, and what its program sees there.
+pub struct Place {
+    pub attach: String,
+    pub arguments: &'static [Template],
+    pub iterator: bool,
+}
+
+impl Place {
+    pub fn plain(attach: &str) -> Place {
+        Place { attach: attach.to_owned(), arguments: &[], iterator: false }
+    }
+}
+
+/// A test of its own, which has a result.
+pub fn test(number: usize) -> Place {
+    Place::plain(&format!("test:generated_{number}"))
+}
+
+pub fn attach_point(maker: &mut Maker) -> Place {
+    const NONE: &[Template] = &[];
+    const REGISTERS: &[Template] = &[
+        ("arg0", &[], U64),
+        ("arg3", &[], U64),
+        ("reg(\"ip\")", &[], U64),
+        ("*(uint32 *)arg1", &[], U32),
+        // Of the kernel's probes only.
+        ("(uint64)func", &[], U64),
     ];
-    maker.random.pick::<&str>(POINTS)
+    const RETURNED: &[Template] = &[("(uint64)retval", &[], U64), ("(uint64)func", &[], U64)];
+    const NAMED: &[Template] =
+        &[("(uint64)args.file", &[], U64), ("args.count", &[], U64), ("args.file.f_flags", &[], U32)];
+    const NAMED_AND_RESULT: &[Template] = &[("retval", &[], I64), ("args.count", &[], U64)];
+    const WORDS: &[Template] = &[("arg0", &[], U64), ("arg1", &[], U64), ("(uint32)arg2", &[], U32)];
+    const TASK: &[Template] = &[
+        ("ctx.task.pid", &[], I32),
+        ("ctx->task->parent->tgid", &[], I32),
+        ("(uint64)ctx.task", &[], U64),
+        ("(int64)ctx.meta.seq_num", &[], I64),
+    ];
+    const RECORD: &[Template] = &[("(uint64)args.rqtp", &[], U64)];
+    let mut places: Vec<(&str, &'static [Template])> = vec![
+        ("END", NONE),
+        ("interval:s:100", NONE),
+        ("profile:hz:1", NONE),
+        ("software:page-faults:1000000", NONE),
+        ("tracepoint:syscalls:sys_enter_nanosleep", RECORD),
+        ("tracepoint:sched:sched_process_exit", NONE),
+        ("rawtracepoint:sched_process_exit", &WORDS[..1]),
+        ("uprobe:libc:gnu_get_libc_version", &REGISTERS[..4]),
+        ("uretprobe:libc:gnu_get_libc_version", &RETURNED[..1]),
+        ("iter:task", TASK),
+        ("iter:task_file", &TASK[..2]),
+    ];
+    if maker.places.kprobe {
+        places.extend([
+            ("kprobe:vfs_read", REGISTERS),
+            ("kretprobe:vfs_read", RETURNED),
+            ("kprobe:vfs_*lock*", NONE),
+        ]);
+    }
+    if maker.places.fentry {
+        places.extend([("fentry:vfs_read", NAMED), ("fexit:vfs_read", NAMED_AND_RESULT)]);
+    }
+    let usdt = maker.places.usdt.clone();
+    if let Some(place) = &usdt {
+        places.push((place, WORDS));
+    }
+    let (attach, arguments) = *maker.random.pick(&places);
+    Place { attach: attach.to_owned(), arguments, iterator: attach.starts_with("iter:") }
 }
 
 /// Something about a map as a whole, the clock, a histogram.

@@ -70,9 +70,14 @@ impl Maker {
             },
             10 | 11 if nested => {
                 let of = self.scalar();
-                let condition = self.expr(&of, 3);
+                let condition = if self.once_in(8) { self.decided() } else { self.expr(&of, 3) };
+                let maps = self.maps.len();
                 let then = self.body(depth - 1);
                 let otherwise = if self.once_in(2) { self.body(depth - 1) } else { vec![] };
+                if matches!(condition.kind, Kind::Comptime(_)) {
+                    // What is left out gives no map its type.
+                    self.maps.truncate(maps);
+                }
                 Stmt::If { condition, then, otherwise }
             }
             12 if nested && self.rounds < 200 => return self.while_loop(depth, out),
@@ -97,6 +102,10 @@ impl Maker {
                     0 if self.loops > 0 => Stmt::Break,
                     1 if self.loops > 0 => Stmt::Continue,
                     _ if self.loops > 0 && !self.once_in(3) => Stmt::Break,
+                    _ if self.tests => {
+                        let result = Ty::Int(self.any_int());
+                        Stmt::ReturnValue(self.expr(&result, 2))
+                    }
                     _ => Stmt::Return,
                 };
                 Stmt::If { condition, then: vec![leave], otherwise: vec![] }

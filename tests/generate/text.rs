@@ -85,6 +85,10 @@ impl Display for Expr {
             }
             Kind::Step { place, symbol, postfix: true } => write!(f, "{place}{symbol}"),
             Kind::Step { place, symbol, postfix: false } => write!(f, "{symbol}{place}"),
+            Kind::Comptime(e) => write!(f, "comptime ({e})"),
+            Kind::Addressed(place) => write!(f, "(*(&{place}))"),
+            Kind::Find { map, key, var } => write!(f, "find({map}, {key}, {var})"),
+            Kind::Macro(name, args) if args.is_empty() => f.write_str(name),
             Kind::Macro(name, args) => write!(f, "{name}({})", List(args)),
             Kind::Call(name, args) => write!(f, "{name}({})", List(args)),
             Kind::Opaque(template, args) => filled(f, template, args),
@@ -155,6 +159,7 @@ fn write_stmt(out: &mut String, stmt: &Stmt, depth: usize) -> fmt::Result {
         Stmt::Break => out.push_str("break;"),
         Stmt::Continue => out.push_str("continue;"),
         Stmt::Return => out.push_str("return;"),
+        Stmt::ReturnValue(e) => write!(out, "return {e};")?,
         Stmt::Print(e) => write!(out, "print({e});")?,
         Stmt::Printf(format, args) if args.is_empty() => write!(out, "printf({});", quoted(format))?,
         Stmt::Printf(format, args) => write!(out, "printf({}, {});", quoted(format), List(args))?,
@@ -169,6 +174,10 @@ fn write_stmt(out: &mut String, stmt: &Stmt, depth: usize) -> fmt::Result {
 
 fn write_macro(out: &mut String, definition: &Macro) -> fmt::Result {
     let params: Vec<&str> = definition.params.iter().map(|(name, _)| name.as_str()).collect();
+    if definition.of_c {
+        let list = if params.is_empty() { String::new() } else { format!("({})", params.join(", ")) };
+        return writeln!(out, "#define {}{list} {}", definition.name, definition.value);
+    }
     writeln!(out, "macro {}({}) {{", definition.name, params.join(", "))?;
     definition.body.iter().try_for_each(|stmt| write_stmt(out, stmt, 1))?;
     writeln!(out, "  {}\n}}", definition.value)
@@ -182,8 +191,11 @@ impl Display for Program {
                 self.config.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             writeln!(out, "config = {{ {} }}", settings.join("; "))?;
         }
-        self.definitions.iter().chain(&self.maps).try_for_each(|line| writeln!(out, "{line}"))?;
-        self.macros.iter().try_for_each(|m| write_macro(&mut out, m))?;
+        self.definitions.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        let (of_c, own): (Vec<&Macro>, Vec<&Macro>) = self.macros.iter().partition(|m| m.of_c);
+        of_c.into_iter().try_for_each(|m| write_macro(&mut out, m))?;
+        self.maps.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        own.into_iter().try_for_each(|m| write_macro(&mut out, m))?;
         for probe in &self.probes {
             write!(out, "{} ", probe.attach)?;
             if let Some(predicate) = &probe.predicate {
