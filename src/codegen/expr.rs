@@ -3,18 +3,17 @@
 //! A scalar is always 64 bits wide between operations, extended from its type by its own sign. A composite is
 //! written where it is wanted ([`Gen::write`]), so that it is copied no more than needed.
 
-use inkwell::IntPredicate;
-use inkwell::values::{IntValue, PointerValue};
+use inkwell::values::IntValue;
 
 use super::Error;
+use super::call::CURRENT_COMM;
 use super::helpers::fill_position;
-use super::llvm::{Arg, Result};
+use super::llvm::Result;
 use super::memory::Mem;
 use super::program::Gen;
-use crate::diagnostics::Span;
-use crate::ir::{Binary, Expr, ExprKind, Place, PlaceKind, Unary, VarId};
+use crate::ir::{Expr, ExprKind};
 use crate::types::layout::BUF_DATA;
-use crate::types::linked::{CFunction, CType};
+use crate::types::linked::CType;
 use crate::types::{Int, Type};
 
 /// What the bytes after a string's or buffer's end are to be.
@@ -192,133 +191,6 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn negated(&self, equal: IntValue<'c>, negate: bool) -> Result<IntValue<'c>> {
         if negate { Ok(self.ll.builder.build_xor(equal, self.ll.imm(1), "")?) } else { Ok(equal) }
-    }
-
-    fn helper_args(&mut self, args: &'g [Expr]) -> Result<Vec<Arg<'c>>> {
-        args.iter()
-            .map(|arg| match &arg.kind {
-                ExprKind::ContextPointer => Ok(self.frame.context.into()),
-                _ => match own_variable(arg) {
-                    // What a helper reads or writes there is for the verifier to know.
-                    Some(var) => Ok(self.variable(var)?.0.ptr.into()),
-                    None => self.scalar(arg).map(Arg::from),
-                },
-            })
-            .collect()
-    }
-
-    /// Calls a function of a linked object. BPF passes whole registers, so numbers go as they are, extended to 64 bits.
-    fn call(&mut self, function: &CFunction, args: &'g [Expr], span: Span) -> Result<IntValue<'c>> {
-        let args = args
-            .iter()
-            .map(|arg| match own_pointer(arg) {
-                Some(place) => self.own_pointer(place).map(Arg::from),
-                None => self.scalar(arg).map(Arg::from),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        self.locate(span);
-        self.ll.call(function, &args, None)
-    }
-
-    /// The address of what is in BPF memory, as a pointer that the verifier knows.
-    fn own_pointer(&mut self, place: &'g Place) -> Result<PointerValue<'c>> {
-        match &place.kind {
-            PlaceKind::Variable(var) => Ok(self.variable(*var)?.0.ptr),
-            PlaceKind::MapValue { map, key } => self.scoped(|g| {
-                let key = g.key(*map, key.as_deref())?;
-                g.lookup(*map, key)
-            }),
-            PlaceKind::Map(map) => Ok(self.object.map(*map)?.pointer),
-            _ => Err(Error::Internal("this is not in BPF memory".into())),
-        }
-    }
-
-    fn unary(&mut self, op: Unary, operand: &'g Expr, ty: &Type) -> Result<IntValue<'c>> {
-        let value = self.scalar(operand)?;
-        let builder = &self.ll.builder;
-        let value = match op {
-            Unary::Neg => builder.build_int_neg(value, "")?,
-            Unary::Invert => builder.build_not(value, "")?,
-            Unary::Not => return self.ll.flag(self.ll.compare(IntPredicate::EQ, value, self.ll.imm(0))?),
-        };
-        self.as_type(value, ty)
-    }
-
-    fn binary(&mut self, op: Binary, left: &'g Expr, right: &'g Expr, ty: &Type) -> Result<IntValue<'c>> {
-        let signed = left.ty.as_int().is_some_and(|int| int.signed);
-        let (a, b) = (self.scalar(left)?, self.scalar(right)?);
-        let builder = &self.ll.builder;
-        // A shift by more than BPF's 63 is taken modulo 64, as the machine does.
-        let amount = |b| builder.build_and(b, self.ll.imm(63), "");
-        let compare = |unsigned, with_sign| -> Result<IntValue<'c>> {
-            self.ll.flag(self.ll.compare(if signed { with_sign } else { unsigned }, a, b)?)
-        };
-        let value = match op {
-            Binary::Add => builder.build_int_add(a, b, "")?,
-            Binary::Sub => builder.build_int_sub(a, b, "")?,
-            Binary::Mul => builder.build_int_mul(a, b, "")?,
-            Binary::And => builder.build_and(a, b, "")?,
-            Binary::Or => builder.build_or(a, b, "")?,
-            Binary::Xor => builder.build_xor(a, b, "")?,
-            Binary::Shl => builder.build_left_shift(a, amount(b)?, "")?,
-            Binary::Shr => builder.build_right_shift(a, amount(b)?, signed, "")?,
-            Binary::Div => self.divide(a, b, signed, false)?,
-            Binary::Rem => self.divide(a, b, signed, true)?,
-            Binary::Eq => return self.ll.flag(self.ll.compare(IntPredicate::EQ, a, b)?),
-            Binary::Ne => return self.ll.flag(self.ll.compare(IntPredicate::NE, a, b)?),
-            Binary::Lt => return compare(IntPredicate::ULT, IntPredicate::SLT),
-            Binary::Le => return compare(IntPredicate::ULE, IntPredicate::SLE),
-            Binary::Gt => return compare(IntPredicate::UGT, IntPredicate::SGT),
-            Binary::Ge => return compare(IntPredicate::UGE, IntPredicate::SGE),
-        };
-        self.as_type(value, ty)
-    }
-
-    /// BPF's own division is unsigned, and by zero gives zero, the remainder then being the dividend: just what is
-    /// wanted. For LLVM a division by zero has no meaning, so it must not see what the divisor is.
-    pub(super) fn divide(
-        &self,
-        a: IntValue<'c>,
-        b: IntValue<'c>,
-        signed: bool,
-        remainder: bool,
-    ) -> Result<IntValue<'c>> {
-        let (ll, builder) = (self.ll, &self.ll.builder);
-        let unsigned = |a, b: IntValue<'c>| -> Result<IntValue<'c>> {
-            let b = match b.get_zero_extended_constant() {
-                Some(0) => return Ok(if remainder { a } else { ll.imm(0) }),
-                Some(_) => b,
-                None => ll.opaque(b)?,
-            };
-            Ok(if remainder {
-                builder.build_int_unsigned_rem(a, b, "")?
-            } else {
-                builder.build_int_unsigned_div(a, b, "")?
-            })
-        };
-        if !signed {
-            return unsigned(a, b);
-        }
-        // All ones for a negative number, else zero; x ^ s - s is then the absolute value, and -x if applied to it.
-        let sign = |v| builder.build_right_shift(v, ll.imm(63), true, "");
-        let apply = |v, s| -> Result<IntValue<'c>> {
-            Ok(builder.build_int_sub(builder.build_xor(v, s, "")?, s, "")?)
-        };
-        let (sa, sb) = (sign(a)?, sign(b)?);
-        let result = unsigned(apply(a, sa)?, apply(b, sb)?)?;
-        // The remainder has the dividend's sign, as in C.
-        let s = if remainder { sa } else { builder.build_xor(sa, sb, "")? };
-        apply(result, s)
-    }
-
-    fn var_add(&mut self, var: VarId, delta: &'g Expr, old: bool) -> Result<IntValue<'c>> {
-        let delta = self.scalar(delta)?;
-        let (mem, ty) = self.variable(var)?;
-        let before = self.load(mem, ty)?;
-        let after = self.ll.builder.build_int_add(before, delta, "")?;
-        let after = self.as_type(after, ty)?;
-        self.store(mem, ty, after)?;
-        Ok(if old { before } else { after })
     }
 
     /// A composite value in memory that may be read until the statement ends.
@@ -505,117 +377,4 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         if padding == Padding::Zero { self.pad(to, ty) } else { Ok(()) }
     }
-
-    /// The address of a part of a struct in kernel or user memory, so that only that part is read.
-    fn part_of_place(&mut self, base: &'g Expr, offset: u32) -> Result<Option<super::place::Address<'c>>> {
-        match &base.kind {
-            ExprKind::Load(place) => {
-                let mut address = self.resolve(place)?;
-                address.add(offset);
-                Ok(Some(address))
-            }
-            ExprKind::Part { base, offset: outer } => self.part_of_place(base, outer.saturating_add(offset)),
-            _ => Ok(None),
-        }
-    }
-
-    fn pack(&mut self, parts: &'g [(u32, Expr)], to: Mem<'c>, size: u32, padding: Padding) -> Result<()> {
-        let mut order: Vec<&'g (u32, Expr)> = parts.iter().collect();
-        order.sort_by_key(|(offset, _)| *offset);
-        let mut end = 0u32;
-        for (offset, part) in order {
-            if *offset > end {
-                self.zero(self.part(to, end)?, offset - end)?;
-            }
-            end = end.max(offset.saturating_add(self.size_of(&part.ty)));
-        }
-        if end < size {
-            self.zero(self.part(to, end)?, size - end)?;
-        }
-        for (offset, part) in parts {
-            let place = self.part(to, *offset)?;
-            self.scoped(|g| g.write(part, place, padding))?;
-        }
-        Ok(())
-    }
-
-    /// An element's offset, and whether the index is within the array (an `i1`).
-    fn element_offset(
-        &mut self,
-        base: &'g Expr,
-        index: &'g Expr,
-    ) -> Result<(IntValue<'c>, IntValue<'c>, u32)> {
-        let (len, size) = match &base.ty {
-            Type::Array { elem, len } => (*len, self.size_of(elem)),
-            Type::Str(n) | Type::Buf(n) => (*n, 1),
-            other => return Err(Error::Internal(format!("an element of {other:?}"))),
-        };
-        let index = self.scalar(index)?;
-        let within = self.ll.compare(IntPredicate::ULT, index, self.ll.imm(u64::from(len)))?;
-        let index = self.ll.bound(index, u64::from(len.saturating_sub(1)))?;
-        let offset = self.ll.builder.build_int_mul(index, self.ll.imm(u64::from(size)), "")?;
-        Ok((offset, within, size))
-    }
-
-    fn element_scalar(&mut self, base: &'g Expr, index: &'g Expr, ty: &Type) -> Result<IntValue<'c>> {
-        let size = u32::from(self.int(ty)?.size);
-        let to = self.stack_temp(8)?;
-        self.element(base, index, to, size)?;
-        self.load(to, ty)
-    }
-
-    fn element(&mut self, base: &'g Expr, index: &'g Expr, to: Mem<'c>, size: u32) -> Result<()> {
-        let mem = self.memory(base)?;
-        let mem = if matches!(base.ty, Type::Buf(_)) { self.part(mem, BUF_DATA)? } else { mem };
-        let (offset, within, elem) = self.element_offset(base, index)?;
-        let size = size.min(elem);
-        self.either(
-            within,
-            |g| {
-                // By a helper: before 5.12 the stack cannot be read at an offset that is not constant.
-                let from = g.ll.at_dynamic(mem.ptr, offset)?;
-                if mem.on_stack {
-                    let args = [to.ptr.into(), g.ll.imm(u64::from(size)).into(), from.into()];
-                    return g.ll.helper(super::helpers::id::PROBE_READ_KERNEL, &args).map(drop);
-                }
-                let align = mem.align.min(1 << elem.trailing_zeros().min(3));
-                g.copy(to, Mem { ptr: from, align, on_stack: false }, size)
-            },
-            |g| g.zero(to, size),
-        )
-    }
-
-    /// Zeroes what a helper that failed may not have written.
-    fn check_fill(&mut self, helper: u32, result: IntValue<'c>, to: Mem<'c>, size: u32) -> Result<()> {
-        self.check_helper(helper, result)?;
-        if helper == CURRENT_COMM {
-            return Ok(());
-        }
-        let failed = self.ll.compare(IntPredicate::SLT, result, self.ll.imm(0))?;
-        self.when(failed, |g| g.zero(to, size))
-    }
 }
-
-/// The variable whose address an expression is.
-fn own_variable(expr: &Expr) -> Option<VarId> {
-    match own_pointer(expr)?.kind {
-        PlaceKind::Variable(var) => Some(var),
-        _ => None,
-    }
-}
-
-/// The variable, map or map's value whose address an expression is.
-fn own_pointer(expr: &Expr) -> Option<&Place> {
-    match &expr.kind {
-        ExprKind::Cast(inner) => own_pointer(inner),
-        ExprKind::AddressOf(place) => {
-            let own =
-                matches!(place.kind, PlaceKind::Variable(_) | PlaceKind::MapValue { .. } | PlaceKind::Map(_));
-            own.then_some(place)
-        }
-        _ => None,
-    }
-}
-
-/// `bpf_get_current_comm`, which always fills its buffer.
-const CURRENT_COMM: u32 = 16;

@@ -2,6 +2,9 @@
 
 mod aggregate;
 mod analysis;
+mod call;
+mod compare;
+mod composite;
 mod cost;
 mod debug;
 mod event;
@@ -12,9 +15,11 @@ mod loops;
 mod map;
 mod memory;
 mod object;
+mod operators;
 mod place;
 mod probe_names;
 mod program;
+mod rounds;
 mod search;
 mod stack;
 mod stmt;

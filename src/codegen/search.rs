@@ -10,9 +10,10 @@ use super::debug::Param;
 use super::expr::Padding;
 use super::helpers::id;
 use super::llvm::Result;
-use super::loops::{Loop, SHARED_BYTES, number_param, pointer_param};
+use super::loops::{SHARED_BYTES, number_param, pointer_param};
 use super::memory::{Mem, word};
 use super::program::Gen;
+use super::rounds::Kept;
 use crate::ir::{Expr, ExprKind, Names, WALKED_LITERAL, WALKED_NEEDLE};
 use crate::kernel::Feature;
 use crate::types::Int;
@@ -24,13 +25,6 @@ const WALKED_ROUNDS: u32 = 32;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 const NOT_FOUND: u64 = u64::MAX;
-
-/// What the rounds of a loop read, made before it.
-#[derive(Clone, Copy)]
-enum Kept<'c> {
-    Memory(Mem<'c>),
-    Number(IntValue<'c>),
-}
 
 /// What is searched for.
 struct Needle<'g, 'c> {
@@ -461,97 +455,5 @@ impl<'g, 'c> Gen<'g, 'c> {
         let lower = b.build_int_sub(word, ll.imm(LOW_BITS), "")?;
         let zeros = b.build_and(lower, b.build_not(word, "")?, "")?;
         Ok(b.build_and(zeros, ll.imm(HIGH_BITS), "")?)
-    }
-
-    /// Runs code for each round, which may end the loop with [`Gen::break_loop`], and which may store a result; it is
-    /// `otherwise` if no round does. No more of them are `walked` where that can be avoided.
-    fn rounds(
-        &mut self,
-        (count, walked): (u32, u32),
-        kept: &[Kept<'c>],
-        otherwise: u64,
-        body: impl FnOnce(&mut Self, IntValue<'c>, &[Kept<'c>], PointerValue<'c>) -> Result<()>,
-    ) -> Result<IntValue<'c>> {
-        if count <= walked || !self.has(Feature::Loop) {
-            return self.walked_rounds(count, kept, otherwise, body);
-        }
-        let ll = self.ll;
-        let cells = u32::try_from(kept.len()).unwrap_or(u32::MAX);
-        let frame = self.shared_frame(cells)?;
-        let home = self.pool.scratch(8);
-        let cell = |frame, n: u32| ll.at(frame, u64::from(SHARED_BYTES + 8 * n));
-        for (n, kept) in (0u32..).zip(kept) {
-            match kept {
-                Kept::Memory(mem) => ll.builder.build_store(cell(frame, n)?, mem.ptr)?,
-                Kept::Number(number) => ll.builder.build_store(cell(frame, n)?, *number)?,
-            };
-        }
-        ll.store(self.mem(home)?.ptr, ll.imm(otherwise), 8, 8)?;
-        let params = [Param::number("round"), Param::pointer("frame")];
-        let function = self.outline(&params, self.place, |g, function| {
-            let frame = pointer_param(function, 1)?;
-            let mut inside = vec![];
-            for (n, kept) in (0u32..).zip(kept) {
-                inside.push(match kept {
-                    Kept::Memory(mem) => {
-                        let ptr = ll.builder.build_load(ll.ptr, cell(frame, n)?, "")?.into_pointer_value();
-                        Kept::Memory(Mem { ptr, ..*mem })
-                    }
-                    Kept::Number(_) => Kept::Number(ll.load(cell(frame, n)?, Int::U64, 8)?),
-                });
-            }
-            let round = g.round_below(count, number_param(function, 0)?)?;
-            let result = g.mem(home)?.ptr;
-            body(g, round, &inside, result)
-        })?;
-        let args = [ll.imm(u64::from(count)).into(), function.into(), frame.into(), ll.imm(0).into()];
-        ll.helper(id::LOOP, &args)?;
-        let result = ll.load_volatile(self.mem(home)?.ptr, Int::U64)?;
-        self.release_stack(frame);
-        Ok(result)
-    }
-
-    /// The number of a round, of which the verifier does not know how large it can be. There is no such round as the
-    /// one that is left out; to take another number instead would be one more way to follow.
-    fn round_below(&mut self, count: u32, round: IntValue<'c>) -> Result<IntValue<'c>> {
-        let round = self.ll.opaque(round)?;
-        let over = self.ll.compare(IntPredicate::UGE, round, self.ll.imm(u64::from(count)))?;
-        self.when(over, Self::break_loop)?;
-        Ok(round)
-    }
-
-    fn walked_rounds(
-        &mut self,
-        count: u32,
-        kept: &[Kept<'c>],
-        otherwise: u64,
-        body: impl FnOnce(&mut Self, IntValue<'c>, &[Kept<'c>], PointerValue<'c>) -> Result<()>,
-    ) -> Result<IntValue<'c>> {
-        let ll = self.ll;
-        // See `forget`.
-        let result = self.scratch_temp(8)?.ptr;
-        ll.store(result, ll.imm(otherwise), 8, 8)?;
-        let (head, round, next, done) =
-            (ll.block("rounds")?, ll.block("round")?, ll.block("next")?, ll.block("done")?);
-        let start = ll.here()?;
-        ll.jump(head)?;
-        ll.enter(head);
-        let counter = ll.builder.build_phi(ll.i64, "")?;
-        counter.add_incoming(&[(&ll.imm(0), start)]);
-        let number = counter.as_basic_value().into_int_value();
-        let more = ll.compare(IntPredicate::ULT, number, ll.imm(u64::from(count)))?;
-        ll.branch(more, round, done)?;
-        ll.enter(round);
-        self.frame.loops.push(Loop::Inline { next, done });
-        let walked = self.scoped(|g| body(g, number, kept, result));
-        self.frame.loops.pop();
-        walked?;
-        ll.jump(next)?;
-        ll.enter(next);
-        let following = ll.builder.build_int_add(number, ll.imm(1), "")?;
-        counter.add_incoming(&[(&following, next)]);
-        ll.jump(head)?;
-        ll.enter(done);
-        ll.load_volatile(result, Int::U64)
     }
 }
