@@ -441,6 +441,8 @@ pub enum EventKind {
     System {
         format: String,
     },
+    /// The only argument is the address, a `U64`.
+    Unwatch,
     /// A warning about the place: what happened there.
     Warning {
         message: String,

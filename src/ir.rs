@@ -209,6 +209,12 @@ pub enum ExprKind {
     /// Of the current task, its process's id in the upper half and its own in the lower, as the tracer's pid
     /// namespace has them; zeros if it is not in there. `U64`.
     TaskIds,
+    /// Where a per-CPU variable of the kernel is, by the number of its type in the kernel's BTF: the current CPU's or,
+    /// where given, that of a CPU by its number (`U32`), which is 0 if there is no such CPU. `U64`.
+    PerCpu {
+        variable: u32,
+        cpu: Option<Box<Expr>>,
+    },
     /// A BPF helper by its number in `enum bpf_func_id`, with scalar arguments; the result is a 64-bit scalar that
     /// is then cut to the type.
     Helper {
@@ -240,6 +246,9 @@ pub enum ExprKind {
         len: Option<Box<Expr>>,
         space: Space,
     },
+    /// The path of a `struct path` of the kernel, "" if it has none; its end, if it is longer than the type. The place is
+    /// reached from the context over pointers alone: the kernel takes only what its verifier can follow.
+    KernelPath(Box<Place>),
     /// A [`Type::Buf`] of `len` bytes from an address.
     ReadBuffer {
         address: Box<Expr>,

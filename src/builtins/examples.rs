@@ -54,6 +54,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     // Strings and bytes.
     ("str", "tracepoint:syscalls:sys_enter_openat { @[str(args.filename, 64)] = count(); }"),
     ("buf", "kprobe:vfs_write { printf(\"%r\\n\", buf(uptr(arg1), 16)); }"),
+    ("path", "iter:task_file { printf(\"%d %s\\n\", ctx.task.pid, path(ctx.file.f_path)); }"),
     (
         "strncmp",
         "tracepoint:syscalls:sys_enter_openat /strncmp(str(args.filename), \"/proc\", 5) == 0/ { @ = count(); }",
@@ -88,6 +89,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("ksym", "kprobe:vfs_read { @[ksym(reg(\"ip\"))] = count(); }"),
     ("usym", "uprobe:/bin/bash:readline { @[usym(reg(\"ip\"))] = count(); }"),
     ("kaddr", "BEGIN { printf(\"%p\\n\", kaddr(\"_text\")); }"),
+    ("percpu_kaddr", "interval:s:1 { printf(\"%d processes\\n\", *percpu_kaddr(\"process_counts\")); }"),
+    ("uaddr", "uprobe:/bin/bash:readline { printf(\"%s\\n\", str(*uaddr(\"ps1_prompt\"))); }"),
     // Networks.
     ("ntop", "BEGIN { printf(\"%s\\n\", ntop(0x0100007f)); }"),
     ("pton", "BEGIN { printf(\"%s\\n\", ntop(pton(\"::1\"))); }"),
@@ -106,6 +109,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("join", "tracepoint:syscalls:sys_enter_execve { join(args.argv); }"),
     ("cat", "BEGIN { cat(\"/proc/loadavg\"); }"),
     ("system", "BEGIN { system(\"uptime\"); }"),
+    ("unwatch", "watchpoint:0x10000000:8:w { printf(\"%s wrote\\n\", comm); unwatch(0x10000000); }"),
     // Maps.
     ("delete", "kprobe:vfs_read { @start[tid] = nsecs; }\nkretprobe:vfs_read { delete(@start, tid); }"),
     (

@@ -33,7 +33,19 @@ pub const TABLE: &[Builtin] = &[
         system,
     )
     .needs_unsafe(),
+    Builtin::action(
+        "unwatch",
+        &[required("address", Kind::Address)],
+        "Ends the watchpoints of an address",
+        unwatch,
+    )
+    .doc("A warning says so if there are none."),
 ];
+
+fn unwatch(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let address = build::cast(call.value(0)?.expr, Type::U64);
+    Ok(call.send(EventKind::Unwatch, vec![address]))
+}
 
 fn exit(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let code = match call.optional_value(0) {

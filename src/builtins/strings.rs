@@ -2,7 +2,9 @@
 
 use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Value, build, characters};
+use crate::config::MAX_VALUE;
 use crate::diagnostics::Diagnostic;
+use crate::image::Target;
 use crate::ir::{self, Expr, ExprKind};
 use crate::syntax::ast;
 use crate::types::{Int, Space, Type, layout};
@@ -37,7 +39,126 @@ pub const TABLE: &[Builtin] = &[
         strncmp,
     )
     .doc("`==` compares whole strings."),
+    Builtin::function(
+        "path",
+        &[required("path", Kind::Any), optional("size", Kind::Number)],
+        "string",
+        "The path of a file, from the kernel's struct path",
+        path,
+    )
+    .only(&["fentry", "fexit", "iter"])
+    .doc(
+        "`path(args.file.f_path)`, straight from the probe's arguments. At most `size` bytes with the NUL, or `max_strlen` \
+         characters; of a longer path the end is kept. The kernel allows it in iterators and at a few functions only: \
+         `security_file_open`, `security_file_permission`, `security_inode_getattr`, `security_path_truncate`, \
+         `vfs_truncate`, `vfs_fallocate`, `vfs_getattr`, `dentry_open` and `filp_close`.",
+    ),
 ];
+
+/// The functions where programs may call `bpf_d_path`: `btf_allowlist_d_path` of the kernel's
+/// `kernel/trace/bpf_trace.c`, since 5.10.
+const HAVE_PATHS: &[&str] = &[
+    "security_file_permission",
+    "security_inode_getattr",
+    "security_file_open",
+    "security_path_truncate",
+    "vfs_truncate",
+    "vfs_fallocate",
+    "dentry_open",
+    "vfs_getattr",
+    "filp_close",
+];
+
+/// The first function that the program is attached to where it may not make paths.
+fn without_paths(call: &Call<'_, '_, '_>) -> Option<String> {
+    call.check.places().iter().find_map(|place| match &place.what {
+        Target::Fentry { function, .. } if !HAVE_PATHS.contains(&function.as_str()) => Some(function.clone()),
+        _ => None,
+    })
+}
+
+/// `path(args.file.f_path)` or `path(&args.file.f_path)`.
+fn path(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let value = call.value(0)?;
+    let (at, found) = (call.arg_span(0), value.ty().clone());
+    if let Some(function) = without_paths(call) {
+        let span = call.span;
+        return call.check.fail(
+            Diagnostic::error("not-in-this-probe", span, "helper bpf_d_path not allowed in probe")
+                .note(format!("the kernel lets programs make paths at a few functions only, and {function} is none"))
+                .help("use fentry:security_file_open, or read the last name: str(args.file.f_path.dentry.d_name.name)"),
+        );
+    }
+    let place = match value.expr.kind {
+        ExprKind::Load(place) if matches!(found, Type::Struct(_)) => Some(place),
+        ExprKind::AddressOf(place) => Some(place),
+        _ => match &found {
+            Type::Ptr { to, .. } => {
+                let to = (**to).clone();
+                Some(Box::new(build::deref(value.expr, to, Space::Kernel, at)))
+            }
+            _ => None,
+        },
+    };
+    let of_path = place.filter(|place| match &place.ty {
+        Type::Struct(id) => call.check.host.types.structure(*id).is_some_and(|s| s.name == "path"),
+        _ => false,
+    });
+    let Some(place) = of_path else {
+        let found = call.check.spell(&found);
+        return call.check.fail(
+            Diagnostic::error("argument-type", at, format!("path() expects a struct path, not {found}"))
+                .help("such as path(args.file.f_path)"),
+        );
+    };
+    if !is_followed(&place) {
+        return call.check.fail(
+            Diagnostic::error("argument-type", at, "path() cannot follow where this comes from")
+                .note(
+                    "the kernel makes paths only of what its verifier can follow from the probe's arguments",
+                )
+                .help("write the way from the arguments in the call: path(args.file.f_path)"),
+        );
+    }
+    let size = match call.number(1) {
+        None => call.check.host.config.text_size(),
+        Some(size) => match u32::try_from(size) {
+            Ok(size) if size > 0 && u64::from(size) <= MAX_VALUE => size,
+            _ => {
+                let span = call.arg_span(1);
+                let message = format!("path() takes a size from 1 to {MAX_VALUE} ({size} provided)");
+                return call.check.error("argument-range", span, message);
+            }
+        },
+    };
+    Ok(Value::new(build::expr(ExprKind::KernelPath(place), Type::Str(size), call.span)))
+}
+
+/// Whether a place is reached from the context by loads of pointers alone.
+fn is_followed(place: &ir::Place) -> bool {
+    match &place.kind {
+        ir::PlaceKind::Field { base, .. } => is_followed(base),
+        ir::PlaceKind::Deref { pointer, .. } => pointer_is_followed(pointer),
+        _ => false,
+    }
+}
+
+fn pointer_is_followed(pointer: &Expr) -> bool {
+    match &pointer.kind {
+        ExprKind::Cast(inner) | ExprKind::Reinterpret(inner) => pointer_is_followed(inner),
+        ExprKind::Load(place) => from_context(place) || is_followed(place),
+        _ => false,
+    }
+}
+
+fn from_context(place: &ir::Place) -> bool {
+    match &place.kind {
+        ir::PlaceKind::Field { base, .. } => from_context(base),
+        ir::PlaceKind::Context { .. } => true,
+        ir::PlaceKind::Deref { pointer, .. } => matches!(pointer.kind, ExprKind::ContextPointer),
+        _ => false,
+    }
+}
 
 /// The most bytes that are read, as `max_strlen` says.
 pub(super) fn longest(call: &Call<'_, '_, '_>) -> u32 {

@@ -174,6 +174,10 @@ impl Dump<'_, '_> {
             ExprKind::AddressOf(place) => format!("&{}", self.place(place)),
             ExprKind::ContextPointer => "ctx".to_owned(),
             ExprKind::TaskIds => "taskids".to_owned(),
+            // The number is another one in every kernel.
+            ExprKind::PerCpu { cpu, .. } => {
+                format!("percpu({})", cpu.as_ref().map_or_else(String::new, |cpu| self.expr(cpu)))
+            }
             ExprKind::Helper { id, args } => format!("helper{id}({}):{}", self.list(args), ty()),
             ExprKind::Call { function, args } | ExprKind::Kfunc { function, args } => {
                 format!("{}({}):{}", function.name, self.list(args), ty())
@@ -184,6 +188,7 @@ impl Dump<'_, '_> {
                 let len = len.as_ref().map_or(String::new(), |len| format!(", {}", self.expr(len)));
                 format!("str{}({}{len}):{}", space_name(*space), self.expr(address), ty())
             }
+            ExprKind::KernelPath(path) => format!("path {}:{}", self.place(path), ty()),
             ExprKind::ReadBuffer { address, len, space } => {
                 format!("buf{}({}, {}):{}", space_name(*space), self.expr(address), self.expr(len), ty())
             }

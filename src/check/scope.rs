@@ -7,6 +7,7 @@ use super::env::VariableKey;
 use super::shape::{Shape, Value};
 use super::{Checked, Checker, Stop, build};
 use crate::diagnostics::{Diagnostic, FileId, Span};
+use crate::image::Attach;
 use crate::ir::{self, VarId};
 use crate::probes::Group;
 use crate::types::Type;
@@ -196,6 +197,11 @@ impl Checker<'_, '_> {
     /// Whether what is checked is never run.
     pub fn is_unreached(&self) -> bool {
         self.probe.unreached > 0 || self.probe.unevaluated > 0
+    }
+
+    /// Where the program at hand is attached.
+    pub fn places(&self) -> &[Attach] {
+        self.probe.group.as_ref().map_or(&[], |group| &group.attach)
     }
 
     /// The section of the program at hand.

@@ -165,7 +165,9 @@ impl Walk {
                 self.statements(body);
                 self.expr(value);
             }
-            ExprKind::Load(place) | ExprKind::AddressOf(place) => self.place(place),
+            ExprKind::Load(place) | ExprKind::AddressOf(place) | ExprKind::KernelPath(place) => {
+                self.place(place)
+            }
             _ => operands(expr, &mut |operand| self.expr(operand)),
         }
     }
@@ -203,6 +205,7 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         | ExprKind::Stack
         | ExprKind::String(_)
         | ExprKind::ProbeName => (),
+        ExprKind::PerCpu { cpu, .. } => cpu.iter().for_each(|e| visit(e)),
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => key.iter().for_each(|k| visit(k)),
         ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => visit(key),
         ExprKind::MapAdd { key, delta, .. } => {
@@ -210,7 +213,9 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
             visit(delta);
         }
         ExprKind::VarAdd { delta, .. } => visit(delta),
-        ExprKind::Load(place) | ExprKind::AddressOf(place) => place_operands(place, visit),
+        ExprKind::Load(place) | ExprKind::AddressOf(place) | ExprKind::KernelPath(place) => {
+            place_operands(place, visit);
+        }
         ExprKind::Helper { args, .. }
         | ExprKind::Call { args, .. }
         | ExprKind::Kfunc { args, .. }

@@ -56,6 +56,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             }
             ExprKind::ContextPointer => ll.address(self.frame.context),
             ExprKind::TaskIds => self.task_ids(),
+            ExprKind::PerCpu { variable, cpu } => self.per_cpu(*variable, cpu.as_deref()),
             ExprKind::Helper { id, args } => {
                 let args = self.helper_args(args)?;
                 self.locate(expr.span);
@@ -132,6 +133,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::ProbeName => self.probe_name(),
             ExprKind::Bytes(_)
             | ExprKind::Fill { .. }
+            | ExprKind::KernelPath(_)
             | ExprKind::ReadString { .. }
             | ExprKind::ReadBuffer { .. }
             | ExprKind::Pack(_)
@@ -238,6 +240,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                     Type::Str(_) => self.read_string_place(to, size, &address, padding),
                     _ => self.read_bytes(to, size, &address),
                 }
+            }
+            ExprKind::KernelPath(path) => {
+                self.locate(expr.span);
+                self.kernel_path(path, to, &expr.ty, padding)
             }
             ExprKind::Fill { id, args } => {
                 let mut args = self.helper_args(args)?;

@@ -16,6 +16,9 @@ pub(super) mod id {
     pub(in crate::codegen) const RINGBUF_OUTPUT: u32 = 130;
     pub(in crate::codegen) const RINGBUF_RESERVE: u32 = 131;
     pub(in crate::codegen) const RINGBUF_SUBMIT: u32 = 132;
+    pub(in crate::codegen) const D_PATH: u32 = 147;
+    pub(in crate::codegen) const PER_CPU_PTR: u32 = 153;
+    pub(in crate::codegen) const THIS_CPU_PTR: u32 = 154;
     pub(in crate::codegen) const FOR_EACH_MAP_ELEM: u32 = 164;
     pub(in crate::codegen) const ATTACH_COOKIE: u32 = 174;
     pub(in crate::codegen) const LOOP: u32 = 181;
@@ -41,7 +44,7 @@ pub(super) fn name(number: u32) -> String {
         16 => "get_current_comm".into(),
         109 => "send_signal".into(),
         id::NS_PID_TGID => "get_ns_current_pid_tgid".into(),
-        147 => "d_path".into(),
+        id::D_PATH => "d_path".into(),
         other => format!("helper {other}"),
     }
 }
@@ -49,9 +52,8 @@ pub(super) fn name(number: u32) -> String {
 /// Where, among its arguments, a helper that fills memory takes the address and the size.
 pub(super) fn fill_position(number: u32) -> usize {
     match number {
-        // bpf_perf_prog_read_value(ctx, to, size), bpf_read_branch_records(ctx, to, size, flags),
-        // bpf_d_path(path, to, size)
-        56 | 119 | 147 => 1,
+        // bpf_perf_prog_read_value(ctx, to, size), bpf_read_branch_records(ctx, to, size, flags)
+        56 | 119 => 1,
         _ => 0,
     }
 }

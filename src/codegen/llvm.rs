@@ -333,6 +333,16 @@ impl<'c> Llvm<'c> {
         self.int_result(self.builder.build_call(declared, &args, "")?)
     }
 
+    /// Loads what the kernel puts in place of a number when it loads the program: `BPF_PSEUDO_…` of `linux/bpf.h`.
+    pub(super) fn pseudo(&self, kind: u64, value: u64) -> Result<IntValue<'c>> {
+        const NAME: &str = "llvm.bpf.pseudo";
+        let ty = self.i64.fn_type(&[self.i64.into(), self.i64.into()], false);
+        let function =
+            self.module.get_function(NAME).unwrap_or_else(|| self.module.add_function(NAME, ty, None));
+        let args = [self.imm(kind).into(), self.imm(value).into()];
+        self.int_result(self.builder.build_call(function, &args, "")?)
+    }
+
     /// Calls a BPF helper by its number (`enum bpf_func_id` in `linux/bpf.h`) for its 64-bit result.
     pub(super) fn helper(&self, id: u32, args: &[Arg<'c>]) -> Result<IntValue<'c>> {
         self.int_result(self.call_helper(id, args, false)?)

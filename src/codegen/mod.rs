@@ -9,6 +9,7 @@ mod cost;
 mod debug;
 mod event;
 mod expr;
+mod follow;
 mod helpers;
 mod llvm;
 mod loops;

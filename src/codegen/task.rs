@@ -1,4 +1,4 @@
-//! The current task.
+//! The current task, and the kernel's variables.
 
 use inkwell::values::IntValue;
 
@@ -6,9 +6,26 @@ use super::helpers::id;
 use super::llvm::Result;
 use super::program::Gen;
 use crate::image::Global;
+use crate::ir::Expr;
 use crate::types::Int;
 
-impl<'c> Gen<'_, 'c> {
+/// `BPF_PSEUDO_BTF_ID` of `linux/bpf.h`: the instruction loads the address of a variable by its BTF.
+const PSEUDO_BTF_ID: u64 = 3;
+
+impl<'g, 'c> Gen<'g, 'c> {
+    /// See [`crate::ir::ExprKind::PerCpu`].
+    pub(super) fn per_cpu(&mut self, variable: u32, cpu: Option<&'g Expr>) -> Result<IntValue<'c>> {
+        let cpu = cpu.map(|cpu| self.scalar(cpu)).transpose()?;
+        let variable = self.ll.pseudo(PSEUDO_BTF_ID, variable.into())?;
+        let variable = self.ll.pointer(variable)?;
+        let address = match cpu {
+            Some(cpu) => self.ll.helper(id::PER_CPU_PTR, &[variable.into(), cpu.into()])?,
+            None => self.ll.helper(id::THIS_CPU_PTR, &[variable.into()])?,
+        };
+        // It may be null, and the script may calculate with it: the reading helpers take it as a number.
+        self.ll.unknown(address)
+    }
+
     /// See [`crate::ir::ExprKind::TaskIds`].
     pub(super) fn task_ids(&mut self) -> Result<IntValue<'c>> {
         if !self.settings.own_pids {

@@ -41,7 +41,7 @@ fn paragraph(entry: &Entry) -> String {
     let mut out = ".TP\n".to_owned();
     for (n, form) in written.iter().enumerate() {
         // Further ones on lines of their own, above the same text.
-        let _ = write!(out, "{}.B {}\n", if n > 0 { ".TQ\n" } else { "" }, escaped(form));
+        let _ = writeln!(out, "{}.B {}", if n > 0 { ".TQ\n" } else { "" }, escaped(form));
     }
     let mut text = format!("{}.", entry.summary);
     for more in &entry.paragraphs {

@@ -34,7 +34,7 @@ fn entries_are_complete() {
         );
         assert!(entry.paragraphs.iter().all(|p| !p.trim().is_empty()), "{name}");
         let quotes: usize = entry.paragraphs.iter().map(|p| p.matches('`').count()).sum();
-        assert!(quotes % 2 == 0, "{name}: a backquote too few");
+        assert!(quotes.is_multiple_of(2), "{name}: a backquote too few");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_terminal_shows_an_entry() {
     assert!(shown.contains("Needs `--unsafe`."), "{shown}");
     assert!(shown.contains("\nExample:\n\n    "), "{shown}");
     for entry in entries() {
-        let shown = text(&[entry.clone()]);
+        let shown = text(std::slice::from_ref(&entry));
         let (words, _) = shown.split_once("Example:").unwrap_or((&shown, ""));
         let most = words.lines().filter(|line| !line.starts_with("    ")).map(|l| l.chars().count()).max();
         assert!(most <= Some(80), "{shown}");

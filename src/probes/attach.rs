@@ -22,6 +22,8 @@ pub struct Attachment {
     descriptors: Vec<OwnedFd>,
     perf: Vec<PerfLink>,
     iterators: Vec<Objects>,
+    /// What watches an address, which can be detached before the rest.
+    watchpoints: Vec<(u64, Attachment)>,
 }
 
 /// A program over objects of the kernel, which runs when somebody reads it.
@@ -52,7 +54,10 @@ impl Attachment {
 
     /// Whether anything is attached that may fire at some time.
     pub fn waits(&self) -> bool {
-        !self.links.is_empty() || !self.descriptors.is_empty() || !self.perf.is_empty()
+        !self.links.is_empty()
+            || !self.descriptors.is_empty()
+            || !self.perf.is_empty()
+            || !self.watchpoints.is_empty()
     }
 
     pub fn iterators(&self) -> &[Objects] {
@@ -64,7 +69,22 @@ impl Attachment {
         self.links.append(&mut other.links);
         self.descriptors.append(&mut other.descriptors);
         self.perf.append(&mut other.perf);
+        self.watchpoints.append(&mut other.watchpoints);
         self.iterators.append(&mut other.iterators);
+    }
+
+    /// All of it watches an address.
+    fn watching(self, address: u64) -> Attachment {
+        let mut all = Attachment::default();
+        all.watchpoints.push((address, self));
+        all
+    }
+
+    /// Detaches the watchpoints of an address. The result is whether there were any.
+    pub fn unwatch(&mut self, address: u64) -> bool {
+        let before = self.watchpoints.len();
+        self.watchpoints.retain(|(watched, _)| *watched != address);
+        self.watchpoints.len() < before
     }
 
     /// How many hits of kprobes the kernel has missed: it fired in a probe already, or too many calls of the function
@@ -241,7 +261,8 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
                 ..PerfEvent::default()
             };
             let Some(pid) = pid else {
-                return on_cpus(kernel, program, &event, kernel.online_cpus(), *name_id);
+                let all = on_cpus(kernel, program, &event, kernel.online_cpus(), *name_id)?;
+                return Ok(all.watching(*address));
             };
             // An event watches one thread, and those that it makes.
             let mut all = Attachment::default();
@@ -252,7 +273,7 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
                     other => all.append(on_event(kernel, program, other?, *name_id)?),
                 }
             }
-            if all.is_empty() { Err(Refusal::Os(libc::ESRCH)) } else { Ok(all) }
+            if all.is_empty() { Err(Refusal::Os(libc::ESRCH)) } else { Ok(all.watching(*address)) }
         }
         Target::RawTracepoint { event } => linked(program.attach_raw_tracepoint(event)),
         // The function was named when the program was loaded.

@@ -88,6 +88,8 @@ pub struct Uses {
     pub words: bool,
     /// `probe`, which needs a program or a cookie for each.
     pub name: bool,
+    /// `uaddr`, which has to know which place fired.
+    pub addresses: bool,
 }
 
 /// Attach points that share one BPF program.
@@ -118,6 +120,8 @@ pub struct View {
     pub words: Vec<ir::Expr>,
     pub retval: Option<ir::Expr>,
     pub func: Option<ir::Expr>,
+    /// How far the probed program's addresses in memory are from those in its file.
+    pub moved_by: Option<ir::Expr>,
     /// What `ctx` points to, where that is not `struct pt_regs`.
     pub ctx: Option<Type>,
     /// See [`ir::Probe::object`].

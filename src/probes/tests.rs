@@ -7,8 +7,8 @@ use crate::ir::ExprKind;
 use crate::syntax::parse_attach_point;
 use crate::types::Type;
 
-const TYPED: Uses = Uses { typed: true, types: false, words: false, name: false };
-const NAMED: Uses = Uses { typed: false, types: false, words: false, name: true };
+const TYPED: Uses = Uses { typed: true, types: false, words: false, name: false, addresses: false };
+const NAMED: Uses = Uses { typed: false, types: false, words: false, name: true, addresses: false };
 
 /// What a test changes about the host.
 #[derive(Default)]

@@ -314,7 +314,8 @@ impl Uprobe {
         }
     }
 
-    fn view(&self, name_id: u32, at_entry: bool, path: &Path, host: &Host<'_>) -> View {
+    fn view(&self, name_id: u32, place: &Place, path: &Path, uses: Uses, host: &Host<'_>) -> View {
+        let at_entry = place.entry.is_some();
         let mut view = View::empty(self.names[0], Context::Registers, Nesting::Preemption, name_id);
         view.space = Space::User;
         let address = if self.ret {
@@ -328,6 +329,10 @@ impl Uprobe {
             view.words = view::arguments(Space::User, at_entry);
             Some(view::load(Arch::HOST.ip, Type::U64))
         };
+        if let (true, Some(address)) = (uses.addresses, &address) {
+            let at = open(path, host).ok().and_then(|elf| elf.code_address(place.offset));
+            view.moved_by = at.map(|at| view::moved_by(address.clone(), at));
+        }
         view.func = address.map(view::user_symbol);
         view.program = Some(path.to_owned());
         view
@@ -368,7 +373,7 @@ impl Uprobe {
     ) -> Vec<(View, Vec<Place>)> {
         let mut found: Vec<(View, Vec<Place>)> = vec![];
         for place in places {
-            let mut view = self.view(0, place.entry.is_some(), path, host);
+            let mut view = self.view(0, &place, path, uses, host);
             self.describe(&mut view, &place, path, true, uses, host);
             match found.iter_mut().find(|(other, _)| other.same(&view, uses)) {
                 Some((_, others)) => others.push(place),
@@ -438,7 +443,7 @@ impl Provider for Uprobe {
             for place in places {
                 let name = full(&place);
                 let name_id = id(&name);
-                let mut view = self.view(name_id, place.entry.is_some(), &path, host);
+                let mut view = self.view(name_id, &place, &path, uses, host);
                 self.describe(&mut view, &place, &path, several, uses, host);
                 let what = Target::Uprobe { path: shown.clone(), offset: place.offset, ret, pid, name_id };
                 let attach = vec![Attach { name, span: point.span, what }];

@@ -154,7 +154,7 @@ fn word(elf: &Elf, place: &usdt::Usdt, argument: &Argument) -> Option<Expr> {
             let mut address = view::number(*displacement as u64);
             if let Some(symbol) = symbol {
                 // How far the file's addresses have moved in memory, the instruction's own place tells.
-                let target = elf.symbol(symbol).ok().flatten()?;
+                let target = elf.symbol(symbol).ok().flatten()?.address;
                 let distance = target.wrapping_sub(place.address);
                 let here = view::load(Arch::HOST.ip, Type::U64);
                 address = add(address, add(here, view::number(distance)));
@@ -196,6 +196,7 @@ fn held(register: &Register, ty: &Type) -> Option<Expr> {
 /// Places of one probe with the arguments in the same registers and memory.
 struct Alike {
     words: Vec<Expr>,
+    moved_by: Option<Expr>,
     places: Vec<UsdtPlace>,
 }
 
@@ -234,20 +235,23 @@ impl Provider for Usdt {
                 };
                 // They may need symbols, and tell places apart.
                 let words = if uses.words { words(&elf, &place) } else { vec![] };
+                let here = view::load(Arch::HOST.ip, Type::U64);
+                let moved_by = uses.addresses.then(|| view::moved_by(here, place.address));
                 let alike = by_name.entry(name).or_default();
                 let at = UsdtPlace { offset, semaphore };
-                match alike.iter_mut().find(|other| other.words == words) {
+                match alike.iter_mut().find(|other| other.words == words && other.moved_by == moved_by) {
                     Some(other) => other.places.push(at),
-                    None => alike.push(Alike { words, places: vec![at] }),
+                    None => alike.push(Alike { words, moved_by, places: vec![at] }),
                 }
             }
             for (name, alike) in by_name {
                 let name_id = names.id(&name);
-                for (n, Alike { words, places }) in alike.into_iter().enumerate() {
+                for (n, Alike { words, moved_by, places }) in alike.into_iter().enumerate() {
                     let mut view = View::empty("usdt", Context::Registers, Nesting::Preemption, name_id);
                     view.space = Space::User;
                     view.program = Some(elf.path().to_owned());
                     view.words = words;
+                    view.moved_by = moved_by;
                     view.func = Some(view::user_symbol(view::load(Arch::HOST.ip, Type::U64)));
                     let (path, pid) = (path.clone(), host.pid);
                     let what = Target::Usdt { path, places, pid, name_id, bulk, first: n == 0 };

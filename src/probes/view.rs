@@ -26,6 +26,7 @@ impl View {
             words: vec![],
             retval: None,
             func: None,
+            moved_by: None,
             ctx: None,
             object: None,
             name: name_constant(name),
@@ -43,6 +44,7 @@ impl View {
         typed
             && named
             && (!uses.words || self.words == other.words)
+            && (!uses.addresses || self.moved_by == other.moved_by)
             && self.provider == other.provider
             && self.context == other.context
             && self.func == other.func
@@ -115,6 +117,11 @@ pub(super) fn dereference(address: Expr, space: Space, ty: Type) -> Expr {
     let pointer = expr(ExprKind::Cast(Box::new(address)), Type::ptr(ty.clone(), space));
     let kind = PlaceKind::Deref { pointer: Box::new(pointer), space };
     expr(ExprKind::Load(Box::new(Place { kind, ty: ty.clone(), span: Span::default() })), ty)
+}
+
+/// How far an address in memory is from that in its file.
+pub(super) fn moved_by(there: Expr, address: u64) -> Expr {
+    binary(Binary::Sub, there, number(address))
 }
 
 /// A function's result, from `struct pt_regs`.

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use memmap2::Mmap;
 use object::{
-    Object, ObjectSection, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolSection, elf,
+    Object, ObjectSection, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolKind,
+    SymbolSection, elf,
 };
 
 use super::debug_files;
@@ -36,6 +37,16 @@ struct Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Function<'a> {
     /// As the linker sees it, mangled for C++ and Rust.
+    pub name: &'a str,
+    /// The virtual address in the file.
+    pub address: u64,
+    /// In bytes, 0 if not known.
+    pub size: u64,
+}
+
+/// A variable or function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol<'a> {
     pub name: &'a str,
     /// The virtual address in the file.
     pub address: u64,
@@ -188,14 +199,46 @@ impl Elf {
         Ok(Some((section.address(), data)))
     }
 
-    /// The address of a variable or function of that name.
-    pub fn symbol(&self, name: &str) -> Result<Option<u64>, ElfError> {
+    /// The variable or function of that name.
+    pub fn symbol(&self, name: &str) -> Result<Option<Symbol<'_>>, ElfError> {
+        let mut found = None;
+        self.symbols(&mut |symbol| {
+            if symbol.name == name {
+                found = Some(symbol);
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with every variable and function that has an address here, until it returns false. A name may come
+    /// more than once.
+    pub fn symbols<'a>(&'a self, each: &mut dyn FnMut(Symbol<'a>) -> bool) -> Result<(), ElfError> {
         let own = parse(&self.map, &self.path)?;
-        let address = |symbol: object::Symbol<'_, '_>| {
-            let defined = symbol.section() != SymbolSection::Undefined;
-            (defined && symbol.name() == Ok(name)).then(|| symbol.address())
-        };
-        Ok(own.symbols().find_map(address).or_else(|| own.dynamic_symbols().find_map(address)))
+        let debug = self.debug().map(|map| parse(map, &self.path)).transpose()?;
+        let others = debug.iter().flat_map(|debug| debug.symbols());
+        for symbol in own.symbols().chain(own.dynamic_symbols()).chain(others) {
+            // What each thread has for itself has no address here.
+            let placed = symbol.section() != SymbolSection::Undefined && symbol.kind() != SymbolKind::Tls;
+            if let (true, Ok(name)) = (placed, symbol.name())
+                && !each(Symbol { name, address: symbol.address(), size: symbol.size() })
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it may be anywhere in memory: a PIE or a library.
+    pub fn is_position_independent(&self) -> bool {
+        parse(&self.map, &self.path).is_ok_and(|file| file.kind() == object::ObjectKind::Dynamic)
+    }
+
+    /// The address of code that is somewhere in the file: the opposite of [`Elf::file_offset`].
+    pub fn code_address(&self, offset: u64) -> Option<u64> {
+        let code = self.segments.iter().filter(|s| s.code);
+        let found = { code }.find(|s| (s.offset..s.offset.saturating_add(s.size)).contains(&offset))?;
+        (offset - found.offset).checked_add(found.address)
     }
 
     pub(super) fn damaged(&self, reason: String) -> ElfError {

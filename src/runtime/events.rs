@@ -28,6 +28,8 @@ pub struct Actions<'a> {
     lookups: Lookups,
     /// The code of `exit()`, once it was called.
     pub exit: Option<u8>,
+    /// Addresses that are not to be watched any more, and where the script says so.
+    pub unwatched: Vec<(u64, Span)>,
     /// How many error messages there were.
     pub errors: u64,
     /// We were told to stop: commands are not run any more, only counted.
@@ -132,6 +134,7 @@ impl<'a> Actions<'a> {
             symbols: Symbols::new(job.config, job.debug_files),
             lookups: Lookups::default(),
             exit: None,
+            unwatched: vec![],
             errors: 0,
             hurry: false,
             commands_not_run: 0,
@@ -236,6 +239,12 @@ impl<'a> Actions<'a> {
                 self.took_long = true;
                 let command = self.format(plan, arguments);
                 self.system(&command, span)
+            }
+            EventKind::Unwatch => {
+                let bytes = arguments.first().and_then(|a| a.bytes.first_chunk().copied());
+                self.unwatched.push((u64::from_ne_bytes(bytes.unwrap_or_default()), span));
+                self.took_long = true;
+                Ok(())
             }
             EventKind::Warning { message } => match self.job.options.warnings {
                 true => self.message(MessageKind::Runtime, message.as_bytes(), span),
@@ -374,6 +383,14 @@ impl<'a> Actions<'a> {
         let text = &String::from_utf8_lossy(text);
         self.errors += u64::from(kind == MessageKind::Error);
         self.output.message(&Message { kind, text, span, sources: self.job.sources })
+    }
+
+    /// Warns that no watchpoint was at an address.
+    pub fn was_not_watched(&mut self, address: u64, span: Span) -> io::Result<()> {
+        if !self.job.options.warnings {
+            return Ok(());
+        }
+        self.message(MessageKind::Warning, format!("no watchpoint is at {address:#x}").as_bytes(), span)
     }
 
     fn complain(&mut self, span: Span, text: &str) -> io::Result<()> {

@@ -140,7 +140,7 @@ impl<'a> Session<'a> {
         }
         let followed = self.follow();
         let mut stopped = false;
-        let attached = self.attach_all(&mut stopped)?;
+        let mut attached = self.attach_all(&mut stopped)?;
         if self.job.options.dry_run {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
         // With nothing attached, nothing is ever going to happen.
         let waits = attached.places.waits() || self.programs_at(&Target::Signal).next().is_some();
         if !stopped && waits && self.actions.exit.is_none() {
-            self.poll(child.map(|child| &*child))?;
+            self.poll(child.map(|child| &*child), &mut attached.places)?;
         }
         self.losses.of_kprobes(attached.places.missed());
         drop(attached);
@@ -310,7 +310,7 @@ impl<'a> Session<'a> {
     }
 
     /// Handles events until something asks us to stop.
-    fn poll(&mut self, child: Option<&Child>) -> Result<(), Stop> {
+    fn poll(&mut self, child: Option<&Child>, attached: &mut Attachment) -> Result<(), Stop> {
         let epoll = Epoll::new()?;
         epoll.add(self.signals.as_fd(), Event::Signal)?;
         epoll.add(self.signals.user(), Event::User)?;
@@ -350,6 +350,11 @@ impl<'a> Session<'a> {
                 let drained = self.drain()?;
                 if self.actions.exit.is_some() {
                     return Ok(());
+                }
+                for (address, span) in std::mem::take(&mut self.actions.unwatched) {
+                    if !attached.unwatch(address) {
+                        self.actions.was_not_watched(address, span)?;
+                    }
                 }
                 if matches!(drained, Drained::Empty | Drained::Busy) {
                     self.actions.output.flush()?;

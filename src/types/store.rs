@@ -226,6 +226,21 @@ impl Types {
         self.prototype(found)
     }
 
+    /// A variable of the kernel itself that BTF describes, which are those that each CPU has for itself: its number in
+    /// BTF and its type.
+    pub fn variable(&mut self, name: &str) -> Option<(u32, Type)> {
+        let id = self.sources.vmlinux()?.find(name, sys::BTF_KIND_VAR)?;
+        let found = self.sources.at(0, id);
+        Some((id, self.converter().convert(found)))
+    }
+
+    /// The names of such variables that a name may be a slip of.
+    pub fn similar_variables(&mut self, name: &str) -> Vec<String> {
+        let Some(btf) = self.sources.vmlinux() else { return vec![] };
+        let variables = btf.ids().filter_map(|id| btf.entry(id).filter(|e| matches!(e.kind, Kind::Var(_))));
+        suggest::closest(name, variables.map(|entry| entry.name))
+    }
+
     /// The arguments of a raw tracepoint: those that the kernel's code gives to the event, before any record is made.
     pub fn raw_tracepoint(&mut self, module: Option<&str>, event: &str) -> Option<Prototype> {
         let found = self.find_raw_tracepoint(module, event)?;

@@ -66,7 +66,6 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("unknown-line", "dwarf::lines and files without code"),
     ("unreadable-argument", "dwarf::arguments that BPF cannot read"),
     ("unknown-module", "it takes a kernel with kprobes"),
-    ("unknown-symbol", "script_options::a variable of the kernel that kallsyms does not list"),
     ("unresolved-type", "no script is known to lead there"),
     ("usage", "basics::an option that is not there"),
     ("verifier", "it would be a bug of the compiler"),

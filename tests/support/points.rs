@@ -31,6 +31,7 @@ fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str
         words: vec![],
         retval: None,
         func: None,
+        moved_by: None,
         name: expr(ExprKind::Const(number.into()), Type::ProbeName),
         space: Space::Kernel,
         ctx: None,
@@ -70,7 +71,8 @@ fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str
         "iter" => {
             view.provider = "iter";
             view.context = Context::Objects;
-            view.ctx = host.types.find(Some(Tag::Struct), "bpf_iter__task");
+            let what = point.parts.get(1).map_or("task", |p| p.text.as_str());
+            view.ctx = host.types.find(Some(Tag::Struct), &format!("bpf_iter__{what}"));
             view.returns_zero = true;
         }
         "tracepoint" => {
