@@ -92,34 +92,19 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         let (a, b) = (self.indexable(a, size)?, self.indexable(b, size)?);
         let ll = self.ll;
-        let (head, body, next, tail) =
-            (ll.block("compare")?, ll.block("word")?, ll.block("next")?, ll.block("tail")?);
         let (equal, differ, done) = (ll.block("equal")?, ll.block("differ")?, ll.block("compared")?);
-        let start = ll.here()?;
-        ll.jump(head)?;
-        ll.enter(head);
-        let counter = ll.builder.build_phi(ll.i64, "")?;
-        counter.add_incoming(&[(&ll.imm(0), start)]);
-        let at = counter.as_basic_value().into_int_value();
-        let more = ll.compare(IntPredicate::ULT, at, ll.imm(u64::from(words) * 8))?;
-        ll.branch(more, body, tail)?;
-        ll.enter(body);
-        let (x, y) = (self.word_at(a, at)?, self.word_at(b, at)?);
-        let verdict = self.compare_words(x, y)?;
-        let undecided = ll.block("undecided")?;
-        let decided = ll.compare(IntPredicate::NE, verdict, ll.imm(UNDECIDED))?;
-        let which = ll.block("decided")?;
-        ll.branch(decided, which, undecided)?;
-        ll.enter(which);
-        let same = ll.compare(IntPredicate::EQ, verdict, ll.imm(EQUAL))?;
-        ll.branch(same, equal, differ)?;
-        ll.enter(undecided);
-        ll.jump(next)?;
-        ll.enter(next);
-        let following = ll.builder.build_int_add(at, ll.imm(8), "")?;
-        counter.add_incoming(&[(&following, next)]);
-        ll.jump(head)?;
-        ll.enter(tail);
+        self.counted((u64::from(words) * 8, 8), |g, at, _| {
+            let (x, y) = (g.word_at(a, at)?, g.word_at(b, at)?);
+            let verdict = g.compare_words(x, y)?;
+            let (which, undecided) = (ll.block("decided")?, ll.block("undecided")?);
+            let decided = ll.compare(IntPredicate::NE, verdict, ll.imm(UNDECIDED))?;
+            ll.branch(decided, which, undecided)?;
+            ll.enter(which);
+            let same = ll.compare(IntPredicate::EQ, verdict, ll.imm(EQUAL))?;
+            ll.branch(same, equal, differ)?;
+            ll.enter(undecided);
+            Ok(())
+        })?;
         for n in 0..rest {
             let at = words * 8 + n;
             let x = ll.load(self.part(a, at)?.ptr, Int::U8, 1)?;
@@ -238,26 +223,11 @@ impl<'g, 'c> Gen<'g, 'c> {
             let y = ll.load(self.part(b, n)?.ptr, Int::U8, 1)?;
             differences = ll.builder.build_or(differences, ll.builder.build_xor(x, y, "")?, "")?;
         }
-        let (head, body, done) = (ll.block("compare")?, ll.block("word")?, ll.block("compared")?);
-        let start = ll.here()?;
-        ll.jump(head)?;
-        ll.enter(head);
-        let (counter, found) = (ll.builder.build_phi(ll.i64, "")?, ll.builder.build_phi(ll.i64, "")?);
-        counter.add_incoming(&[(&ll.imm(0), start)]);
-        found.add_incoming(&[(&differences, start)]);
-        let at = counter.as_basic_value().into_int_value();
-        let so_far = found.as_basic_value().into_int_value();
-        let more = ll.compare(IntPredicate::ULT, at, ll.imm(u64::from(words) * 8))?;
-        ll.branch(more, body, done)?;
-        ll.enter(body);
-        let difference = ll.builder.build_xor(self.word_at(a, at)?, self.word_at(b, at)?, "")?;
-        let after = ll.builder.build_or(so_far, difference, "")?;
-        let following = ll.builder.build_int_add(at, ll.imm(8), "")?;
-        counter.add_incoming(&[(&following, body)]);
-        found.add_incoming(&[(&after, body)]);
-        ll.jump(head)?;
-        ll.enter(done);
-        ll.flag(ll.compare(IntPredicate::EQ, so_far, ll.imm(0))?)
+        let all = self.folded((u64::from(words) * 8, 8), differences, |g, at, so_far, _| {
+            let difference = ll.builder.build_xor(g.word_at(a, at)?, g.word_at(b, at)?, "")?;
+            Ok(ll.builder.build_or(so_far, difference, "")?)
+        })?;
+        ll.flag(ll.compare(IntPredicate::EQ, all, ll.imm(0))?)
     }
 }
 

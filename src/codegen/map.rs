@@ -446,31 +446,18 @@ impl<'g, 'c> Gen<'g, 'c> {
         &mut self,
         map: MapId,
         key: PointerValue<'c>,
-        mut code: impl FnMut(&mut Self, PointerValue<'c>) -> Result<()>,
+        code: impl FnOnce(&mut Self, PointerValue<'c>) -> Result<()>,
     ) -> Result<()> {
         let ll = self.ll;
         let pointer = self.object.map(map)?.pointer;
         if !self.has(Feature::LookupPerCpu) {
             return Err(Error::Internal("reading a per-CPU map needs Linux 5.18".into()));
         }
-        let (head, body, done) = (ll.block("cpus")?, ll.block("cpu")?, ll.block("summed")?);
-        let start = ll.here()?;
-        ll.jump(head)?;
-        ll.enter(head);
-        let counter = ll.builder.build_phi(ll.i64, "")?;
-        counter.add_incoming(&[(&ll.imm(0), start)]);
-        let cpu = counter.as_basic_value().into_int_value();
-        let more = ll.compare(IntPredicate::ULT, cpu, ll.imm(u64::from(self.settings.cpus.max(1))))?;
-        ll.branch(more, body, done)?;
-        ll.enter(body);
-        let args = [pointer.into(), key.into(), cpu.into()];
-        let found = ll.helper_ptr(id::MAP_LOOKUP_PERCPU, &args)?;
-        code(self, found)?;
-        let next = ll.builder.build_int_add(cpu, ll.imm(1), "")?;
-        counter.add_incoming(&[(&next, ll.here()?)]);
-        ll.jump(head)?;
-        ll.enter(done);
-        Ok(())
+        self.counted((u64::from(self.settings.cpus.max(1)), 1), |g, cpu, _| {
+            let args = [pointer.into(), key.into(), cpu.into()];
+            let found = ll.helper_ptr(id::MAP_LOOKUP_PERCPU, &args)?;
+            code(g, found)
+        })
     }
 
     /// Splits a map's loop variable: where its key and its value go.

@@ -1,8 +1,11 @@
-//! Loops of code generation itself, over the words of a string: walked through by the verifier, or left to `bpf_loop`.
+//! Loops of code generation itself, most of them over the words of a string: walked through by the verifier, or left to
+//! `bpf_loop`.
 
 use inkwell::IntPredicate;
+use inkwell::basic_block::BasicBlock;
 use inkwell::values::{IntValue, PointerValue};
 
+use super::Error;
 use super::debug::Param;
 use super::helpers::id;
 use super::llvm::Result;
@@ -20,6 +23,68 @@ pub(super) enum Kept<'c> {
 }
 
 impl<'g, 'c> Gen<'g, 'c> {
+    /// A loop for the verifier to walk through: runs code with 0, `step`, twice `step` and so on below `end`. Where the
+    /// code ends, the next round begins; it may also leave for the block it is given.
+    pub(super) fn counted(
+        &mut self,
+        steps: (u64, u64),
+        body: impl FnOnce(&mut Self, IntValue<'c>, BasicBlock<'c>) -> Result<()>,
+    ) -> Result<()> {
+        self.count_up(steps, &[], |g, at, _, done| body(g, at, done).map(|()| vec![])).map(drop)
+    }
+
+    /// As [`Gen::counted`], with a number that each round makes of what the one before it made, the first of `first`.
+    /// The result is what the round that was left, or the last one, began with.
+    pub(super) fn folded(
+        &mut self,
+        steps: (u64, u64),
+        first: IntValue<'c>,
+        body: impl FnOnce(&mut Self, IntValue<'c>, IntValue<'c>, BasicBlock<'c>) -> Result<IntValue<'c>>,
+    ) -> Result<IntValue<'c>> {
+        let lost = || Error::Internal("a loop without its number".into());
+        let found = self.count_up(steps, &[first], |g, at, before, done| {
+            let before = before.first().copied().ok_or_else(lost)?;
+            Ok(vec![body(g, at, before, done)?])
+        })?;
+        found.first().copied().ok_or_else(lost)
+    }
+
+    fn count_up(
+        &mut self,
+        (end, step): (u64, u64),
+        first: &[IntValue<'c>],
+        body: impl FnOnce(&mut Self, IntValue<'c>, &[IntValue<'c>], BasicBlock<'c>) -> Result<Vec<IntValue<'c>>>,
+    ) -> Result<Vec<IntValue<'c>>> {
+        let ll = self.ll;
+        let (head, round, done) = (ll.block("rounds")?, ll.block("round")?, ll.block("done")?);
+        let start = ll.here()?;
+        ll.jump(head)?;
+        ll.enter(head);
+        let counter = ll.builder.build_phi(ll.i64, "")?;
+        counter.add_incoming(&[(&ll.imm(0), start)]);
+        let mut kept = vec![];
+        for value in first {
+            let phi = ll.builder.build_phi(ll.i64, "")?;
+            phi.add_incoming(&[(value, start)]);
+            kept.push(phi);
+        }
+        let at = counter.as_basic_value().into_int_value();
+        let before: Vec<IntValue<'c>> =
+            kept.iter().map(|phi| phi.as_basic_value().into_int_value()).collect();
+        ll.branch(ll.compare(IntPredicate::ULT, at, ll.imm(end))?, round, done)?;
+        ll.enter(round);
+        let after = body(self, at, &before, done)?;
+        let following = ll.builder.build_int_add(at, ll.imm(step), "")?;
+        let here = ll.here()?;
+        counter.add_incoming(&[(&following, here)]);
+        for (phi, value) in kept.iter().zip(&after) {
+            phi.add_incoming(&[(value, here)]);
+        }
+        ll.jump(head)?;
+        ll.enter(done);
+        Ok(before)
+    }
+
     /// Runs code for each round, which may end the loop with [`Gen::break_loop`], and which may store a result; it is
     /// `otherwise` if no round does. No more of them are `walked` where that can be avoided.
     pub(super) fn rounds(
@@ -88,27 +153,16 @@ impl<'g, 'c> Gen<'g, 'c> {
         // See `forget`.
         let result = self.scratch_temp(8)?.ptr;
         ll.store(result, ll.imm(otherwise), 8, 8)?;
-        let (head, round, next, done) =
-            (ll.block("rounds")?, ll.block("round")?, ll.block("next")?, ll.block("done")?);
-        let start = ll.here()?;
-        ll.jump(head)?;
-        ll.enter(head);
-        let counter = ll.builder.build_phi(ll.i64, "")?;
-        counter.add_incoming(&[(&ll.imm(0), start)]);
-        let number = counter.as_basic_value().into_int_value();
-        let more = ll.compare(IntPredicate::ULT, number, ll.imm(u64::from(count)))?;
-        ll.branch(more, round, done)?;
-        ll.enter(round);
-        self.frame.loops.push(Loop::Inline { next, done });
-        let walked = self.scoped(|g| body(g, number, kept, result));
-        self.frame.loops.pop();
-        walked?;
-        ll.jump(next)?;
-        ll.enter(next);
-        let following = ll.builder.build_int_add(number, ll.imm(1), "")?;
-        counter.add_incoming(&[(&following, next)]);
-        ll.jump(head)?;
-        ll.enter(done);
+        self.counted((u64::from(count), 1), |g, number, done| {
+            let next = ll.block("next")?;
+            g.frame.loops.push(Loop::Inline { next, done });
+            let walked = g.scoped(|g| body(g, number, kept, result));
+            g.frame.loops.pop();
+            walked?;
+            ll.jump(next)?;
+            ll.enter(next);
+            Ok(())
+        })?;
         ll.load_volatile(result, Int::U64)
     }
 }

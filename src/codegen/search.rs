@@ -216,51 +216,35 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.when(any, |g| {
             let b = &ll.builder;
             let next = g.text_word(hay, b.build_int_add(at, ll.imm(8), "")?)?;
-            let (head, body, hit, go_on, done) = (
-                ll.block("position")?,
-                ll.block("candidate")?,
-                ll.block("hit")?,
-                ll.block("go_on")?,
-                ll.block("no_hit")?,
-            );
-            let start = ll.here()?;
-            ll.jump(head)?;
-            ll.enter(head);
-            let counter = b.build_phi(ll.i64, "")?;
-            counter.add_incoming(&[(&ll.imm(0), start)]);
-            let k = counter.as_basic_value().into_int_value();
-            ll.branch(ll.compare(IntPredicate::ULT, k, ll.imm(8))?, body, done)?;
-            ll.enter(body);
-            let bits = b.build_left_shift(k, ll.imm(3), "")?;
-            // The eight bytes from there on; the shift by up to 64 is one by one and up to 63.
-            let low = b.build_right_shift(text, bits, false, "")?;
-            let high = b.build_left_shift(next, ll.imm(1), "")?;
-            let high = b.build_left_shift(high, b.build_int_sub(ll.imm(63), bits, "")?, "")?;
-            let window = b.build_or(low, high, "")?;
-            let difference = b.build_and(b.build_xor(window, first, "")?, mask, "")?;
-            let candidate = b.build_right_shift(candidates, bits, false, "")?;
-            let candidate = b.build_and(candidate, ll.imm(0x80), "")?;
-            let miss = b.build_or(difference, b.build_xor(candidate, ll.imm(0x80), "")?, "")?;
-            ll.branch(ll.is_true(miss)?, go_on, hit)?;
-            ll.enter(hit);
-            let position = b.build_int_add(at, k, "")?;
-            let whole = match rest {
-                Rest::Nothing => ll.imm(1),
-                Rest::Literal(rest) => g.scoped(|g| g.continues(hay, position, rest))?,
-                Rest::Memory(needle, size) => g.scoped(|g| g.is_at(hay, position, needle, size, len))?,
-            };
-            let whole = ll.is_true(whole)?;
-            g.when(whole, |g| {
-                ll.store(result, position, 8, 8)?;
-                g.break_loop()
-            })?;
-            ll.jump(go_on)?;
-            ll.enter(go_on);
-            let following = ll.builder.build_int_add(k, ll.imm(1), "")?;
-            counter.add_incoming(&[(&following, go_on)]);
-            ll.jump(head)?;
-            ll.enter(done);
-            Ok(())
+            g.counted((8, 1), |g, k, _| {
+                let (hit, go_on) = (ll.block("hit")?, ll.block("go_on")?);
+                let bits = b.build_left_shift(k, ll.imm(3), "")?;
+                // The eight bytes from there on; the shift by up to 64 is one by one and up to 63.
+                let low = b.build_right_shift(text, bits, false, "")?;
+                let high = b.build_left_shift(next, ll.imm(1), "")?;
+                let high = b.build_left_shift(high, b.build_int_sub(ll.imm(63), bits, "")?, "")?;
+                let window = b.build_or(low, high, "")?;
+                let difference = b.build_and(b.build_xor(window, first, "")?, mask, "")?;
+                let candidate = b.build_right_shift(candidates, bits, false, "")?;
+                let candidate = b.build_and(candidate, ll.imm(0x80), "")?;
+                let miss = b.build_or(difference, b.build_xor(candidate, ll.imm(0x80), "")?, "")?;
+                ll.branch(ll.is_true(miss)?, go_on, hit)?;
+                ll.enter(hit);
+                let position = b.build_int_add(at, k, "")?;
+                let whole = match rest {
+                    Rest::Nothing => ll.imm(1),
+                    Rest::Literal(rest) => g.scoped(|g| g.continues(hay, position, rest))?,
+                    Rest::Memory(needle, size) => g.scoped(|g| g.is_at(hay, position, needle, size, len))?,
+                };
+                let whole = ll.is_true(whole)?;
+                g.when(whole, |g| {
+                    ll.store(result, position, 8, 8)?;
+                    g.break_loop()
+                })?;
+                ll.jump(go_on)?;
+                ll.enter(go_on);
+                Ok(())
+            })
         })?;
         let ends = ll.is_true(zeros)?;
         self.when(ends, Self::break_loop)

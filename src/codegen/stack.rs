@@ -79,32 +79,17 @@ impl<'g, 'c> Gen<'g, 'c> {
     ) -> Result<inkwell::values::IntValue<'c>> {
         let ll = self.ll;
         let b = &ll.builder;
-        let (head, within, body, done) =
-            (ll.block("frames")?, ll.block("within")?, ll.block("frame")?, ll.block("hashed")?);
-        let start = ll.here()?;
-        ll.jump(head)?;
-        ll.enter(head);
-        let (counter, state) = (b.build_phi(ll.i64, "")?, b.build_phi(ll.i64, "")?);
-        counter.add_incoming(&[(&ll.imm(0), start)]);
-        state.add_incoming(&[(&ll.imm(0), start)]);
-        let at = counter.as_basic_value().into_int_value();
-        let hash = state.as_basic_value().into_int_value();
-        ll.branch(ll.compare(IntPredicate::ULT, at, ll.imm(u64::from(limit) * 8))?, within, done)?;
-        ll.enter(within);
-        ll.branch(ll.compare(IntPredicate::ULT, at, bytes)?, body, done)?;
-        ll.enter(body);
-        let frame = ll.load(ll.at_dynamic(frames.ptr, at)?, Int::U64, 8)?;
-        let mixed = b.build_xor(hash, frame, "")?;
-        let mixed = b.build_int_mul(mixed, ll.imm(MIX), "")?;
-        let mixed = b.build_xor(mixed, b.build_right_shift(mixed, ll.imm(31), false, "")?, "")?;
-        // So that the same frames in another order, or zeros, make a difference.
-        let mixed = b.build_int_add(mixed, ll.imm(1), "")?;
-        let next = b.build_int_add(at, ll.imm(8), "")?;
-        counter.add_incoming(&[(&next, body)]);
-        state.add_incoming(&[(&mixed, body)]);
-        ll.jump(head)?;
-        ll.enter(done);
-        Ok(hash)
+        self.folded((u64::from(limit) * 8, 8), ll.imm(0), |_, at, hash, done| {
+            let body = ll.block("frame")?;
+            ll.branch(ll.compare(IntPredicate::ULT, at, bytes)?, body, done)?;
+            ll.enter(body);
+            let frame = ll.load(ll.at_dynamic(frames.ptr, at)?, Int::U64, 8)?;
+            let mixed = b.build_xor(hash, frame, "")?;
+            let mixed = b.build_int_mul(mixed, ll.imm(MIX), "")?;
+            let mixed = b.build_xor(mixed, b.build_right_shift(mixed, ll.imm(31), false, "")?, "")?;
+            // So that the same frames in another order, or zeros, make a difference.
+            Ok(b.build_int_add(mixed, ll.imm(1), "")?)
+        })
     }
 }
 
