@@ -2,14 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-
-use libbpf_rs::{KprobeMultiOpts, Link, ProgramMut, UprobeMultiOpts};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::detach;
-use super::event::{self, PerfEvent, process};
+use super::event::{self, PerfEvent};
+use super::link::{self, Places, When};
 use super::refusal::refused;
-use super::session;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::{Feature, Kernel};
 use crate::process::threads;
@@ -17,9 +15,7 @@ use crate::process::threads;
 /// Links into the kernel; dropping them detaches.
 #[derive(Default)]
 pub struct Attachment {
-    links: Vec<Link>,
-    /// Links that libbpf does not know.
-    descriptors: Vec<OwnedFd>,
+    links: Vec<OwnedFd>,
     perf: Vec<PerfLink>,
     iterators: Vec<Objects>,
     /// What watches an address, which can be detached before the rest.
@@ -54,10 +50,7 @@ impl Attachment {
 
     /// Whether anything is attached that may fire at some time.
     pub fn waits(&self) -> bool {
-        !self.links.is_empty()
-            || !self.descriptors.is_empty()
-            || !self.perf.is_empty()
-            || !self.watchpoints.is_empty()
+        !self.links.is_empty() || !self.perf.is_empty() || !self.watchpoints.is_empty()
     }
 
     pub fn iterators(&self) -> &[Objects] {
@@ -67,7 +60,6 @@ impl Attachment {
     /// Takes over another's links, so that all are detached together.
     pub fn append(&mut self, mut other: Attachment) {
         self.links.append(&mut other.links);
-        self.descriptors.append(&mut other.descriptors);
         self.perf.append(&mut other.perf);
         self.watchpoints.append(&mut other.watchpoints);
         self.iterators.append(&mut other.iterators);
@@ -90,8 +82,7 @@ impl Attachment {
     /// How many hits of kprobes the kernel has missed: it fired in a probe already, or too many calls of the function
     /// were on their way at once for its return probe. Known since Linux 6.7; 0 before.
     pub fn missed(&self) -> u64 {
-        let links = self.links.iter().map(AsFd::as_fd).chain(self.descriptors.iter().map(AsFd::as_fd));
-        let links = links.chain(self.perf.iter().map(|p| p.link.as_fd()));
+        let links = self.links.iter().map(AsFd::as_fd).chain(self.perf.iter().map(|p| p.link.as_fd()));
         links.map(missed_by).sum()
     }
 }
@@ -128,7 +119,6 @@ impl Drop for Attachment {
             .unzip::<_, _, Vec<_>, Vec<_>>();
         close(links);
         close(std::mem::take(&mut self.links));
-        close(std::mem::take(&mut self.descriptors));
         detach::leave(events);
     }
 }
@@ -150,18 +140,10 @@ fn close<T: Send>(mut links: Vec<T>) {
     });
 }
 
-impl From<Link> for Attachment {
-    fn from(link: Link) -> Attachment {
-        let mut all = Attachment::default();
-        all.links.push(link);
-        all
-    }
-}
-
 impl From<OwnedFd> for Attachment {
     fn from(link: OwnedFd) -> Attachment {
         let mut all = Attachment::default();
-        all.descriptors.push(link);
+        all.links.push(link);
         all
     }
 }
@@ -192,9 +174,9 @@ pub struct AttachError {
     pub help: Option<String>,
 }
 
-/// Attaches a loaded program to one place of its list. Not for those that the runtime runs itself:
+/// Attaches a loaded program, by its descriptor, to one place of its list. Not for those that the runtime runs itself:
 /// [`Target::is_run_by_us`].
-pub fn attach(kernel: &Kernel, program: &ProgramMut<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
+pub fn attach(kernel: &Kernel, program: BorrowedFd<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
     attach_to(kernel, program, &attach.what).map_err(|why| match why {
         Refusal::Os(errno) => refused(kernel, attach, errno),
         Refusal::Words(message) => {
@@ -215,7 +197,7 @@ impl Refusal {
     }
 }
 
-fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result<Attachment, Refusal> {
+fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<Attachment, Refusal> {
     // One event on any CPU is enough for a probe: programs hang on the probe, not on the event's CPU.
     let any_cpu = || Some(kernel.online_cpus().first().copied().unwrap_or(0));
     // Of one process, it is on all of them.
@@ -275,9 +257,15 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             }
             if all.is_empty() { Err(Refusal::Os(libc::ESRCH)) } else { Ok(all.watching(*address)) }
         }
-        Target::RawTracepoint { event } => linked(program.attach_raw_tracepoint(event)),
+        Target::RawTracepoint { event } => Ok(link::raw_tracepoint(program, event)?.into()),
         // The function was named when the program was loaded.
-        Target::Fentry { .. } | Target::Fsession { .. } => linked(program.attach_trace()),
+        Target::Fentry { ret: false, .. } => {
+            Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FENTRY)?.into())
+        }
+        Target::Fentry { ret: true, .. } => {
+            Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FEXIT)?.into())
+        }
+        Target::Fsession { .. } => Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FSESSION)?.into()),
         Target::Iter { pid } => {
             let mut info = libbpf_sys::bpf_iter_link_info::default();
             info.task.pid = pid.unwrap_or(0);
@@ -300,26 +288,20 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             on_event(kernel, program, event.open(any_cpu())?, *name_id)
         }
         Target::KprobeMulti { functions, ret, name_ids } => {
-            let retprobe = *ret;
-            kprobes(functions, name_ids, &|options| {
-                linked(program.attach_kprobe_multi_with_opts(KprobeMultiOpts { retprobe, ..options }))
-            })
+            kprobes(program, functions, When::of(*ret), name_ids)
         }
-        Target::KprobeSession { functions, name_ids } => {
-            kprobes(functions, name_ids, &|options| session::kprobes(program, &options))
-        }
+        Target::KprobeSession { functions, name_ids } => kprobes(program, functions, When::Session, name_ids),
         Target::Uprobe { path, offset, ret, pid, name_id } => {
             let event = PerfEvent::probe("uprobe", *ret, Some(path), *offset)?;
             on_event(kernel, program, in_process(event, *pid)?, *name_id)
         }
         Target::Usdt { path, places, pid, name_id, bulk: true, .. } => {
-            let options = UprobeMultiOpts {
-                offsets: offsets_in_file(places.iter().map(|place| place.offset))?,
-                ref_ctr_offsets: offsets_in_file(places.iter().map(|place| place.semaphore))?,
+            let places = Places {
+                offsets: places.iter().map(|place| place.offset).collect(),
+                semaphores: places.iter().map(|place| place.semaphore).collect(),
                 cookies: vec![u64::from(*name_id); places.len()],
-                ..Default::default()
             };
-            linked(program.attach_uprobe_multi_with_opts(process(*pid)?, path, "", options))
+            Ok(link::uprobes(program, path, &places, When::Entry, *pid)?.into())
         }
         Target::Usdt { path, places, pid, name_id, .. } => {
             let mut all = Attachment::default();
@@ -331,47 +313,29 @@ fn attach_to(kernel: &Kernel, program: &ProgramMut<'_>, what: &Target) -> Result
             Ok(all)
         }
         Target::UprobeSession { path, offsets, pid, name_ids } => {
-            session::uprobes(program, path, offsets, process(*pid)?, name_ids)
+            let (offsets, cookies) = (offsets.clone(), link::cookies(name_ids));
+            let places = Places { offsets, cookies, ..Places::default() };
+            Ok(link::uprobes(program, path, &places, When::Session, *pid)?.into())
         }
         Target::UprobeMulti { path, offsets, ret, pid, name_ids } => {
-            let options = UprobeMultiOpts {
-                offsets: offsets_in_file(offsets.iter().copied())?,
-                cookies: cookies(name_ids),
-                retprobe: *ret,
-                ..Default::default()
-            };
-            linked(program.attach_uprobe_multi_with_opts(process(*pid)?, path, "", options))
+            let (offsets, cookies) = (offsets.clone(), link::cookies(name_ids));
+            let places = Places { offsets, cookies, ..Places::default() };
+            Ok(link::uprobes(program, path, &places, When::of(*ret), *pid)?.into())
         }
     }
-}
-
-/// Offsets as libbpf takes them.
-pub(super) fn offsets_in_file(offsets: impl Iterator<Item = u64>) -> Result<Vec<usize>, Refusal> {
-    offsets.map(|offset| usize::try_from(offset).map_err(|_| Refusal::Os(libc::EINVAL))).collect()
-}
-
-/// A link of libbpf's, or the error number that it left in `errno`.
-fn linked(link: libbpf_rs::Result<Link>) -> Result<Attachment, Refusal> {
-    let link = link.map_err(|_| Refusal::last())?;
-    Ok(link.into())
-}
-
-pub(super) fn cookies(name_ids: &[u32]) -> Vec<u64> {
-    name_ids.iter().map(|&id| id.into()).collect()
 }
 
 /// All functions in one link. The kernel takes all or none, so if some cannot be probed (their names are not unique,
 /// or they went with their module), the others are found by halving.
 fn kprobes(
+    program: BorrowedFd<'_>,
     functions: &[String],
+    when: When,
     name_ids: &[u32],
-    link: &dyn Fn(KprobeMultiOpts) -> Result<Attachment, Refusal>,
 ) -> Result<Attachment, Refusal> {
-    let options =
-        KprobeMultiOpts { symbols: functions.to_vec(), cookies: cookies(name_ids), ..Default::default() };
-    let refusal = match link(options) {
+    let refusal = match link::kprobes(program, functions, when, name_ids) {
         Err(Refusal::Os(errno @ (libc::ESRCH | libc::EINVAL | libc::ENOENT))) => errno,
-        other => return other,
+        other => return other.map(Attachment::from),
     };
     if functions.len() < 2 {
         return Err(Refusal::Os(refusal));
@@ -381,7 +345,7 @@ fn kprobes(
         [(&functions[..middle], name_ids.get(..middle)), (&functions[middle..], name_ids.get(middle..))];
     let mut all = Attachment::default();
     for (functions, name_ids) in halves {
-        match kprobes(functions, name_ids.unwrap_or_default(), link) {
+        match kprobes(program, functions, when, name_ids.unwrap_or_default()) {
             Ok(found) => all.append(found),
             Err(Refusal::Os(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => {}
             Err(other) => return Err(other),
@@ -393,7 +357,7 @@ fn kprobes(
 /// Runs the program at each overflow of an event on any of these CPUs.
 fn on_cpus(
     kernel: &Kernel,
-    program: &ProgramMut<'_>,
+    program: BorrowedFd<'_>,
     event: &PerfEvent,
     cpus: &[u32],
     cookie: u32,
@@ -413,7 +377,7 @@ fn on_cpus(
 /// Runs the program at each overflow of an event, or at each hit of a probe.
 fn on_event(
     kernel: &Kernel,
-    program: &ProgramMut<'_>,
+    program: BorrowedFd<'_>,
     event: OwnedFd,
     cookie: u32,
 ) -> Result<Attachment, Refusal> {
@@ -421,11 +385,8 @@ fn on_event(
         let link = event::link(program, &event, cookie)?;
         return Ok(PerfLink { link, event }.into());
     }
-    // Older kernels have no links for these: the program is attached as long as the event is there.
-    let link = program.attach_perf_event(event.as_raw_fd()).map_err(|_| Refusal::last())?;
-    // The link closes it.
-    let _ = event.into_raw_fd();
-    Ok(link.into())
+    event::hang(program, &event)?;
+    Ok(event.into())
 }
 
 /// How many runs of a program the kernel has skipped, since it was running already on that CPU.

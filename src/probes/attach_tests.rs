@@ -95,7 +95,7 @@ fn hits(section: &str, what: Target, act: impl Fn()) -> Result<(u64, u64), Attac
     let _statistics = statistics();
     let object = object(section);
     let program = object.progs_mut().next().unwrap();
-    let attachment: Attachment = attach(&Kernel::new(), &program, &point("test", what))?;
+    let attachment: Attachment = attach(&Kernel::new(), program.as_fd(), &point("test", what))?;
     assert!(!attachment.is_empty());
     act();
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -176,7 +176,7 @@ fn a_tracepoint_fires() {
 fn attach_only(section: &str, what: Target) -> Result<(), AttachError> {
     let object = object(section);
     let program = object.progs_mut().next().unwrap();
-    attach(&Kernel::new(), &program, &point("test", what)).map(drop)
+    attach(&Kernel::new(), program.as_fd(), &point("test", what)).map(drop)
 }
 
 #[unsafe(no_mangle)]

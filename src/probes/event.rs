@@ -1,9 +1,7 @@
 //! Events of `perf_event_open(2)`, which single probes hang on.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-
-use libbpf_rs::ProgramMut;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::attach::Refusal;
 use crate::image::Sample;
@@ -83,7 +81,7 @@ pub(super) fn process(pid: Option<u32>) -> Result<libc::pid_t, Refusal> {
 }
 
 /// A BPF link from a program to an event, with a cookie. The kernel has these since 5.15.
-pub(super) fn link(program: &ProgramMut<'_>, event: &OwnedFd, cookie: u32) -> Result<OwnedFd, Refusal> {
+pub(super) fn link(program: BorrowedFd<'_>, event: &OwnedFd, cookie: u32) -> Result<OwnedFd, Refusal> {
     let mut options = link_options();
     options.__bindgen_anon_1.perf_event.bpf_cookie = cookie.into();
     create_link(program, event.as_raw_fd(), libbpf_sys::BPF_PERF_EVENT, &options)
@@ -99,18 +97,29 @@ pub(super) fn link_options() -> libbpf_sys::bpf_link_create_opts {
 
 /// A BPF link of a kind, from a program to what a descriptor names (0 for nothing).
 pub(super) fn create_link(
-    program: &ProgramMut<'_>,
+    program: BorrowedFd<'_>,
     target: libc::c_int,
     kind: libbpf_sys::bpf_attach_type,
     options: &libbpf_sys::bpf_link_create_opts,
 ) -> Result<OwnedFd, Refusal> {
     // SAFETY: the program's descriptor is open, the kernel checks the other one, and the options state their own size.
-    let fd = unsafe { libbpf_sys::bpf_link_create(program.as_fd().as_raw_fd(), target, kind, options) };
+    let fd = unsafe { libbpf_sys::bpf_link_create(program.as_raw_fd(), target, kind, options) };
     owned(fd.into())
 }
 
+/// Hangs a program on an event, for kernels that have no links for these: it is there as long as the event is.
+pub(super) fn hang(program: BorrowedFd<'_>, event: &OwnedFd) -> Result<(), Refusal> {
+    // `_IOW('$', 8, u32)` in `linux/perf_event.h`.
+    const SET_BPF: libc::Ioctl = 0x4004_2408;
+    // SAFETY: both descriptors are open, and the second one is passed as a number.
+    match unsafe { libc::ioctl(event.as_raw_fd(), SET_BPF, program.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Refusal::last()),
+    }
+}
+
 /// The descriptor that a system call returned, or its error.
-fn owned(fd: libc::c_long) -> Result<OwnedFd, Refusal> {
+pub(super) fn owned(fd: libc::c_long) -> Result<OwnedFd, Refusal> {
     match libc::c_int::try_from(fd) {
         // SAFETY: the kernel has just made this descriptor for us, so nothing else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),

@@ -40,7 +40,10 @@ impl Fentry {
             let found = functions::matching(host.kernel, request.module_pattern().as_ref(), &pattern, span)?;
             let typed: Vec<_> = found
                 .into_iter()
-                .filter(|f| host.types.function(Some(&f.module), &f.name).is_some())
+                .filter(|f| {
+                    let known = host.types.function(Some(&f.module), &f.name);
+                    known.is_some_and(|prototype| fits(&prototype, host.types))
+                })
                 .map(|f| (f.module, f.name))
                 .collect();
             if typed.is_empty() {
@@ -114,6 +117,20 @@ impl Fentry {
         }
         view
     }
+}
+
+/// Whether the kernel can build a trampoline for a function: `btf_distill_func_proto` refuses results that are structs,
+/// parameters that are large ones, and more than twelve (`MAX_BPF_FUNC_ARGS`).
+fn fits(prototype: &Prototype, types: &mut Types) -> bool {
+    const MOST: usize = 12;
+    const LARGEST: u32 = 16;
+    let mut small = |ty: &Type| {
+        types.close(ty);
+        layout::size_of(ty, types.layouts()) <= LARGEST
+    };
+    (prototype.result == Type::Void || prototype.result.is_scalar())
+        && prototype.params.len() <= MOST
+        && prototype.params.iter().all(|(_, ty)| ty.is_scalar() || (*ty != Type::Void && small(ty)))
 }
 
 /// The arguments as they lie in the context, one after the other in words of eight bytes, and how many words that

@@ -12,6 +12,7 @@ mod fentry;
 mod functions;
 mod iter;
 mod kprobe;
+mod link;
 mod listing;
 mod perf;
 mod point;

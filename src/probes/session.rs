@@ -2,13 +2,7 @@
 //!
 //! The kernel asks such a program twice a call, and `bpf_session_is_return` tells it which of the two this is.
 
-use std::ffi::CString;
-
-use libbpf_rs::{KprobeMultiOpts, ProgramMut};
-use libbpf_sys as sys;
-
-use super::attach::{Attachment, Refusal, cookies, offsets_in_file};
-use super::{Group, Host, event};
+use super::{Group, Host};
 use crate::image::{Attach, Target};
 use crate::ir::ExprKind;
 use crate::kernel::Feature;
@@ -70,53 +64,6 @@ pub fn join(entry: &Group, ret: &Group, host: &Host<'_>) -> Option<Joined> {
         _ => return None,
     };
     Some(Joined { section, attach: Attach { name: before.name.clone(), span: before.span, what } })
-}
-
-/// Functions of the kernel by name. libbpf-rs has no word for this kind of link.
-pub(super) fn kprobes(program: &ProgramMut<'_>, options: &KprobeMultiOpts) -> Result<Attachment, Refusal> {
-    let names = options.symbols.iter().map(|name| CString::new(name.as_str()));
-    let names = names.collect::<Result<Vec<_>, _>>().map_err(|_| Refusal::Os(libc::ENOENT))?;
-    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-    let mut create = event::link_options();
-    create.__bindgen_anon_1.kprobe_multi = sys::bpf_link_create_opts__bindgen_ty_1__bindgen_ty_2 {
-        cnt: count(pointers.len())?,
-        syms: pointers.as_mut_ptr(),
-        cookies: cookies_or_null(&options.cookies),
-        ..Default::default()
-    };
-    Ok(event::create_link(program, 0, sys::BPF_TRACE_KPROBE_SESSION, &create)?.into())
-}
-
-/// Places of a file.
-pub(super) fn uprobes(
-    program: &ProgramMut<'_>,
-    path: &str,
-    offsets: &[u64],
-    pid: libc::pid_t,
-    name_ids: &[u32],
-) -> Result<Attachment, Refusal> {
-    let path = CString::new(path).map_err(|_| Refusal::Os(libc::ENOENT))?;
-    let (offsets, cookies) = (offsets_in_file(offsets.iter().copied())?, cookies(name_ids));
-    let mut create = event::link_options();
-    create.__bindgen_anon_1.uprobe_multi = sys::bpf_link_create_opts__bindgen_ty_1__bindgen_ty_3 {
-        cnt: count(offsets.len())?,
-        path: path.as_ptr(),
-        // Numbers of the size of an address both.
-        offsets: offsets.as_ptr().cast(),
-        cookies: cookies_or_null(&cookies),
-        // 0 is every process.
-        pid: u32::try_from(pid).unwrap_or(0),
-        ..Default::default()
-    };
-    Ok(event::create_link(program, 0, sys::BPF_TRACE_UPROBE_SESSION, &create)?.into())
-}
-
-fn count(places: usize) -> Result<u32, Refusal> {
-    u32::try_from(places).map_err(|_| Refusal::Os(libc::E2BIG))
-}
-
-fn cookies_or_null(cookies: &[u64]) -> *const u64 {
-    if cookies.is_empty() { std::ptr::null() } else { cookies.as_ptr() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Nothing here knows how the image came about: a compiled script from a file runs the same.
 
-pub mod child;
+pub mod attaching;
+mod child;
 mod epoll;
 mod events;
 mod load;

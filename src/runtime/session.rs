@@ -6,18 +6,18 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use super::attaching::Attached;
 use super::epoll::{Epoll, Event};
 use super::events::Actions;
-use super::load::{BUG, Loaded, find, load, run_once};
+use super::load::{BUG, Loaded, load, run_once};
 use super::losses::Losses;
 use super::ring::{Drained, Ring};
 use super::signals::Signals;
-use super::{Child, Job, Purpose, tell};
-use crate::config::Missing;
+use super::{Child, Job, Purpose};
 use crate::diagnostics::Diagnostic;
-use crate::image::{Attach, Program, Target};
+use crate::image::{Program, Target};
 use crate::output::{self, Output};
-use crate::probes::attach::{AttachError, Attachment, Objects, attach};
+use crate::probes::attach::{Attachment, Objects};
 use crate::types::Type;
 
 /// How often losses are looked for and processes are looked at.
@@ -95,7 +95,7 @@ fn open_output(job: &Job<'_>) -> Result<Box<dyn Output>, Diagnostic> {
 pub(super) struct Session<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) loaded: &'a Loaded,
-    signals: &'a Signals,
+    pub(super) signals: &'a Signals,
     pub(super) actions: Actions<'a>,
     ring: Option<Ring>,
     losses: Losses,
@@ -225,73 +225,6 @@ impl<'a> Session<'a> {
     pub(super) fn programs_at(&self, when: &Target) -> impl Iterator<Item = &'a Program> {
         let programs = &self.job.image.manifest.programs;
         programs.iter().filter(move |p| p.attach.iter().any(|a| a.what == *when))
-    }
-
-    fn attach_all(&self, stopped: &mut bool) -> Result<Attached, Stop> {
-        let programs = &self.job.image.manifest.programs;
-        let places: Vec<(&Program, &Attach)> = programs
-            .iter()
-            .flat_map(|p| p.attach.iter().map(move |a| (p, a)))
-            .filter(|(_, a)| !a.what.is_run_by_us())
-            .collect();
-        // The kernel runs the programs of one place in the order in which they were attached, or, at functions, in
-        // the opposite one. So that they run as they are written, the latter are attached last to first.
-        let (backwards, forwards): (Vec<_>, Vec<_>) =
-            places.into_iter().partition(|(_, a)| runs_last_attached_first(&a.what));
-        let mut attached = Attached::default();
-        let mut wanted = 0;
-        for (program, place) in forwards.into_iter().chain(backwards.into_iter().rev()) {
-            if self.signals.stop() {
-                *stopped = true;
-                break;
-            }
-            wanted += 1;
-            if self.job.options.verbose {
-                tell(&format!("Attaching {}\n", place.name));
-            }
-            match self.attach(program, place) {
-                Ok(new) => {
-                    attached.count += new.count;
-                    attached.places.append(new.places);
-                }
-                Err(problem) => self.refused(place, problem)?,
-            }
-        }
-        if wanted > 0 && attached.places.is_empty() && !*stopped {
-            let problem = Diagnostic::error("attach", None, "none of the probes could be attached");
-            return Err(problem.into());
-        }
-        Ok(attached)
-    }
-
-    fn attach(&self, program: &Program, place: &Attach) -> Result<Attached, AttachError> {
-        let handle = find(&self.loaded.object, &program.name)
-            .map_err(|e| AttachError { message: e.to_string(), help: None })?;
-        let places = attach(self.job.kernel, &handle, place)?;
-        let count = place.what.probes();
-        Ok(Attached { places, count })
-    }
-
-    /// A place that cannot be attached is an error, unless the settings say otherwise.
-    fn refused(&self, place: &Attach, problem: AttachError) -> Result<(), Diagnostic> {
-        let how = self.job.config.missing_probes;
-        let mut diagnostic = match how {
-            Missing::Ignore => return Ok(()),
-            Missing::Warn => Diagnostic::warning("attach", place.span, problem.message),
-            Missing::Error => Diagnostic::error("attach", place.span, problem.message),
-        };
-        if let Some(help) = problem.help {
-            diagnostic = diagnostic.help(help);
-        }
-        match how {
-            Missing::Error => Err(diagnostic),
-            _ => {
-                if self.job.options.warnings {
-                    (self.job.report)(&diagnostic);
-                }
-                Ok(())
-            }
-        }
     }
 
     fn announce(&mut self, attached: &Attached) -> io::Result<()> {
@@ -434,39 +367,6 @@ impl<'a> Session<'a> {
 /// The kernel did not run a program that is not attached.
 pub(super) fn refused(program: &Program, error: &io::Error) -> Diagnostic {
     Diagnostic::error("run", program.span, format!("the kernel did not run this: {error}")).note(BUG)
-}
-
-#[derive(Default)]
-struct Attached {
-    places: Attachment,
-    /// How many probes those are for the user: a link may be for many functions, or a probe have a link a CPU.
-    count: usize,
-}
-
-fn runs_last_attached_first(what: &Target) -> bool {
-    match what {
-        Target::Begin
-        | Target::End
-        | Target::Signal
-        | Target::Test
-        | Target::Bench
-        | Target::Kprobe { ret: false, .. }
-        | Target::KprobeMulti { ret: false, .. }
-        | Target::KprobeSession { .. }
-        | Target::UprobeSession { .. }
-        | Target::Fsession { .. }
-        | Target::Fentry { .. }
-        | Target::Uprobe { .. }
-        | Target::Usdt { .. }
-        | Target::UprobeMulti { .. } => true,
-        Target::Kprobe { .. }
-        | Target::KprobeMulti { .. }
-        | Target::Tracepoint { .. }
-        | Target::RawTracepoint { .. }
-        | Target::Iter { .. }
-        | Target::Watchpoint { .. }
-        | Target::Perf { .. } => false,
-    }
 }
 
 fn names_user_addresses(ty: &Type) -> bool {
