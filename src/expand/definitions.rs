@@ -99,10 +99,11 @@ fn called_functions(
         }
         let Some(Macro::Function(name_span, text)) = macros.get(&name) else { continue };
         let (name_span, end) = (*name_span, text.lines().next().unwrap_or("").trim_end().len());
-        // What a header's macro names in capitals is a constant, as far as anybody can tell.
-        let constants: Vec<&str> = text.split(|c| !in_word(c)).filter(|w| is_constant(w)).collect();
-        let values: HashSet<&str> = values.iter().copied().chain(constants).collect();
-        match functions::read(&name, name_span, text, &values) {
+        // What it names in capitals is a constant, as far as anybody can tell, and if that does not work a type.
+        let capitals = text.split(|c| !in_word(c)).filter(|word| is_constant(word));
+        let constants: HashSet<&str> = values.iter().copied().chain(capitals).collect();
+        let read = functions::read(&name, name_span, text, &constants);
+        match read.or_else(|_| functions::read(&name, name_span, text, values)) {
             Ok(mut function) => {
                 macros.remove(&name);
                 visit::block(&mut function.body, &mut |expr| match &expr.kind {

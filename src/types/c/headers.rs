@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::path::Path;
 
-use super::include::{Header, Includes, compilers};
+use super::include::{Header, Includes, compilers, system};
 use super::libclang::{
     CType, Clang, Complaint, Cursor, Declared, Detached, Kind, Stretch, Unit, Unsaved, Value,
 };
@@ -99,9 +100,14 @@ impl Request {
     ) -> Result<(Headers, Vec<Complaint>), String> {
         let clang = Clang::open(self.includes.libclang.as_deref())?;
         let mut supplies = Supplies::default();
+        let installed: Vec<_> = self.includes.kernel_directories().into_iter().chain(system()).collect();
         let (unit, mut complaints, bad) = loop {
             let read = self.parse(clang, &supplies)?;
-            let found: Vec<Missing> = read.1.iter().filter_map(Missing::of).collect();
+            // The kernel's headers and the system's lack nothing that would not be in the way elsewhere in them.
+            let own = |complaint: &&Complaint| {
+                !installed.iter().any(|directory| Path::new(&complaint.file).starts_with(directory))
+            };
+            let found: Vec<Missing> = read.1.iter().filter(own).filter_map(Missing::of).collect();
             if !supplies.add(&found, supply) {
                 break read;
             }

@@ -126,6 +126,16 @@ impl Includes {
         Header { spelled, path, whose, span }
     }
 
+    /// What the environment says of the kernel's headers that is not so: the variable and its directory.
+    pub fn wrong_tree(&self) -> Option<(&'static str, &Path)> {
+        let given =
+            [("BPFTRACE_KERNEL_SOURCE", &self.kernel_source), ("BPFTRACE_KERNEL_BUILD", &self.kernel_build)];
+        given.into_iter().find_map(|(name, path)| {
+            let path = path.as_deref().filter(|path| !path.join("include").is_dir())?;
+            Some((name, path))
+        })
+    }
+
     /// The source and build directories of the kernel, where they are.
     pub fn kernel_trees(&self) -> Option<(PathBuf, PathBuf)> {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

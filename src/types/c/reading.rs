@@ -100,6 +100,15 @@ pub fn include(
         Ok(headers) => headers,
         Err(diagnostic) => return diagnostic.into(),
     };
+    if let Some((variable, path)) = includes.wrong_tree()
+        && headers.iter().any(|h| h.whose == Whose::Kernel)
+    {
+        let message = format!("{variable} is {}, where there is no directory include", path.display());
+        diagnostics.push(
+            Diagnostic::warning("environment", None, message)
+                .help("it takes the directory of the kernel's source, or that of linux-headers"),
+        );
+    }
     for header in headers.iter().filter(|h| h.path.is_none()) {
         match missing(header, types.has_btf()) {
             Some(error) => diagnostics.push(error),
