@@ -5,7 +5,7 @@ DESTDIR ?=
 
 BUILD_PACKAGES := llvm-19-dev libelf-dev zlib1g-dev libzstd-dev make pkg-config gcc g++
 TEST_PACKAGES := qemu-system-x86 cpio kmod lz4 xz-utils zstd strace libclang1-19 clang-19
-KERNELS ?= 6.1 6.12 newest
+KERNELS ?= 5.10 6.1 6.12 newest
 
 # What needs root gets it, and what does not, runs as the person who called sudo: their toolchain, their files.
 IS_ROOT := $(filter 0,$(shell id -u))
@@ -88,9 +88,14 @@ fuzz: build-packages ## Fuzz each stage from the kept corpus; SECONDS=60 for eac
 # What takes longer or more than these is a finding too.
 FUZZ_OPTIONS := -max_len=4096 -timeout=10 -rss_limit_mb=2048
 
-vm: ## Only the program tests in virtual machines; KERNELS="6.1 6.12 newest", FILTER=text
+vm: ## Only the program tests in virtual machines; KERNELS="5.10 6.1 6.12 newest", FILTER=text
 	@echo "==> program tests in virtual machines: $(KERNELS)"
 	@$(AS_ROOT) env "PATH=$$PATH" tests/vm/suite $(PROGRAMS) $(KERNELS) $(if $(FILTER),-- "$(FILTER)") || { status=$$?; [ $$status = 77 ] || exit $$status; }
+
+.PHONY: kernels
+kernels: build test-packages ## Write what each kernel has, as bpftrace --info says in virtual machines, into docs/kernels.md
+	@echo "==> bpftrace --info in virtual machines: $(KERNELS)"
+	@$(AS_ROOT) env "PATH=$$PATH" tests/vm/kernels $(abspath $(BINARY)) docs/kernels.md $(KERNELS)
 
 # executable-of KIND,NAME: a compiled test or benchmark.
 executable-of = "$$($(CARGO) $(1) --no-run --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*$(2)-[^"]*\)".*/\1/p')"
@@ -103,6 +108,12 @@ bench: build ## Measure start-up, cost per hit and printing, next to an installe
 	@echo "==> cargo bench"
 	@$(CARGO) bench --bench compare --no-run
 	@$(AS_ROOT) unshare -m sh -c "$$SEE_TRACEFS" $(call executable-of,bench --bench compare,compare) --bench docs/benchmarks.md
+
+.PHONY: bench-vm
+bench-vm: build test-packages ## Measure attaching in virtual machines, next to an installed bpftrace, into docs/attaching.md; KERNELS="6.12 6.1"
+	@echo "==> attaching many probes in virtual machines"
+	@$(AS_ROOT) env "PATH=$$PATH" benches/attach.sh on $(if $(filter command line,$(origin KERNELS)),$(KERNELS),6.12 6.1) docs/attaching.md \
+	    $(abspath $(BINARY)) $(wildcard /usr/bin/bpftrace)
 
 install: build ## Install the binary, the tools, the man pages and the completions under PREFIX
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/bpftrace

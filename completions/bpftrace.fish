@@ -7,7 +7,7 @@ complete -c bpftrace -s o -l output -d 'Write output to a file instead of stdout
 complete -c bpftrace -s I -d 'Look for C headers in this directory' -r -F
 complete -c bpftrace -l include -d 'Include this C header before the program' -r -F
 complete -c bpftrace -l traceable-functions -d 'The kernel functions that can be traced, as in available_filter_functions' -r -F
-complete -c bpftrace -l no-feature -d 'Do without features of the kernel: kprobe_multi, kprobe_session, uprobe_multi' -r
+complete -c bpftrace -l no-feature -d 'Do without kprobe_multi, kprobe_session, uprobe_multi, uprobe_session or fsession' -r
 complete -c bpftrace -s d -l debug -d 'Show a stage: ast, ir, codegen, codegen-opt, libbpf, verifier or all; several with commas' -r
 complete -c bpftrace -l emit-elf -d 'Write the BPF object to a file instead of running it' -r -F
 complete -c bpftrace -l emit-llvm -d 'Write the LLVM IR to FILE.original.ll and FILE.optimized.ll' -r -F

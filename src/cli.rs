@@ -15,7 +15,7 @@ use arguments::Arguments;
 
 use crate::config::Config;
 use crate::diagnostics::{Diagnostic, suggest};
-use crate::kernel::Feature;
+use crate::kernel::{Feature, Kernel};
 use crate::output::{Buffering, Form};
 use crate::runtime::{self, Purpose};
 use crate::types::c::Includes;
@@ -218,7 +218,7 @@ fn options(
     let pid = arguments.pid.as_deref().map(pid).transpose()?;
     let purpose = purpose(&arguments)?;
     let filter = arguments.probe_filter.as_deref().map(filter).transpose()?;
-    let mut config = Config::default();
+    let mut config = Config::for_kernel(&Kernel::new());
     let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let (command, parameters) = command(&arguments, form)?;
     let mut complaints = from_env.warnings;

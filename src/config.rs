@@ -10,6 +10,7 @@ mod table;
 pub use table::{ENVIRONMENT, EnvironmentOnly, Retired, VARIABLES, Variable};
 
 use crate::diagnostics::{Diagnostic, suggest};
+use crate::kernel::Kernel;
 use crate::types::StackMode;
 
 /// The settings in force.
@@ -90,6 +91,20 @@ impl Default for Config {
             unstable_typeinfo: Unstable::Enable,
             time_map: None,
         }
+    }
+}
+
+/// What `max_strlen` is where keys of maps are limited to 512 bytes: room for two strings, `comm` and `pid`.
+pub const SHORT_STRINGS: u64 = 240;
+
+impl Config {
+    /// The defaults on this kernel: what books do, such as `@[str(args.filename)] = count()`, has to run there.
+    pub fn for_kernel(kernel: &Kernel) -> Config {
+        let mut config = Config::default();
+        if kernel.max_key().is_some() {
+            config.max_strlen = SHORT_STRINGS;
+        }
+        config
     }
 }
 

@@ -6,6 +6,7 @@ use crate::diagnostics::Diagnostic;
 use crate::format::{Conversion, Spec};
 use crate::image::{EventKind, MapId, PrintTo};
 use crate::ir;
+use crate::kernel::Version;
 use crate::syntax::ast;
 use crate::types::{Agg, Space, Type};
 
@@ -146,6 +147,16 @@ fn only_value(call: &mut Call<'_, '_, '_>) -> Checked<()> {
     )
 }
 
+/// Since when `bpf_trace_printk` has this conversion, the format's n-th text, if that is after 5.10: what it does not
+/// know makes it print nothing. (Commits d9c9e4db186a and 3478cfcfcddf.)
+fn newer_conversion(spec: &Spec, texts: u32) -> Option<Version> {
+    let adorned = spec.left || spec.plus || spec.space || spec.zero || spec.width.is_some();
+    if spec.conversion == Conversion::Char {
+        return Some(Version::new(5, 15, 0));
+    }
+    (adorned || (spec.conversion == Conversion::String && texts > 1)).then_some(Version::new(5, 13, 0))
+}
+
 /// `bpf_trace_printk`, which takes the arguments as numbers, and strings by their addresses.
 fn debugf(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     const MOST: usize = 3;
@@ -169,6 +180,22 @@ fn debugf(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             at,
             format!("debugf() cannot show {written}: the kernel has no such conversion"),
         );
+    }
+    let kernel = call.check.host.kernel.version();
+    let mut texts = 0;
+    let newer = format.specs().find_map(|spec| {
+        texts += u32::from(spec.conversion == Conversion::String);
+        Some((spec, newer_conversion(spec, texts)?)).filter(|(_, since)| kernel < *since)
+    });
+    if let Some((spec, since)) = newer
+        && kernel > Version::default()
+    {
+        let written = text.get(spec.range.clone()).unwrap_or_default().to_owned();
+        let which = if texts > 1 { format!("a second {written}") } else { written };
+        let (major, minor) = (since.major, since.minor);
+        let message = format!("debugf() shows {which} from Linux {major}.{minor} on, and this is {kernel}");
+        let at = call.arg_span(0);
+        return call.check.fail(Diagnostic::error("kernel-feature", at, message).help("printf() shows it"));
     }
     let mut body = vec![];
     let mut address = |call: &mut Call<'_, '_, '_>, value: ir::Expr| {

@@ -5,6 +5,7 @@ use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
 use crate::image::Global;
 use crate::ir::{Binary, Context, ExprKind, Place, PlaceKind};
+use crate::kernel::Feature;
 use crate::probes::arch::Arch;
 use crate::types::{Space, Type};
 
@@ -147,14 +148,19 @@ fn func(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         Some(value) => Ok(Value::new(crate::ir::Expr { span, ..value })),
         None => {
             let provider = call.check.provider();
-            call.check.fail(
+            let newer = matches!(provider, "kretprobe" | "fentry" | "fexit")
+                && !call.check.host.kernel.has(Feature::FuncIp);
+            let error = if newer {
+                Diagnostic::error("kernel-feature", span, "Missing required kernel feature: get_func_ip")
+                    .note(format!("a {provider} probe knows its function from Linux 5.15 on"))
+            } else {
                 Diagnostic::error(
                     "not-in-this-probe",
                     span,
                     format!("The func builtin can not be used with '{provider}' probes"),
                 )
-                .help("use probe, the name of the probe that fired"),
-            )
+            };
+            call.check.fail(error.help("use probe, the name of the probe that fired"))
         }
     }
 }

@@ -3,15 +3,12 @@
 use super::{Checked, Checker};
 use crate::config::MAX_RECORD;
 use crate::diagnostics::{Diagnostic, Span};
-use crate::kernel::{Feature, Version};
+use crate::kernel::Feature;
 use crate::types::{Type, layout};
 
 /// The most bytes of a hash's key and value together: `KMALLOC_MAX_SIZE`, which is 4 MB with pages of 4 KB, without
 /// the head of an entry (`htab_map_alloc_check` in the kernel's `kernel/bpf/hashtab.c`).
 const MAX_ENTRY: u64 = (4 << 20) - 64;
-/// The most bytes of a key (`MAX_BPF_STACK`), and since when there is no such limit.
-const OLD_MAX_KEY: u64 = 512;
-const LONG_KEYS: Version = Version::new(5, 11, 0);
 
 impl Checker<'_, '_> {
     /// Whether programs can go through a map here.
@@ -51,10 +48,10 @@ impl Checker<'_, '_> {
                     format!("An entry of @{name} is too large: its key has {key} bytes, its value {value}");
                 Diagnostic::error("map-entry-size", span, text)
                     .note(format!("the kernel keeps at most {MAX_ENTRY} bytes for both"))
-            } else if key > OLD_MAX_KEY && version < LONG_KEYS && version > Version::default() {
+            } else if let Some(most) = self.host.kernel.max_key().filter(|most| key > *most) {
                 let text = format!("The key of @{name} is too large: it has {key} bytes");
                 Diagnostic::error("map-entry-size", span, text)
-                    .note(format!("this kernel, {version}, takes keys of up to {OLD_MAX_KEY} bytes; from 5.11 on there is no such limit"))
+                    .note(format!("this kernel, {version}, takes keys of up to {most} bytes; from 5.11 on there is no such limit"))
             } else {
                 continue;
             };

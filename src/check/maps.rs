@@ -168,7 +168,11 @@ impl Checker<'_, '_> {
                     "Missing required kernel feature: map_lookup_percpu_elem",
                 )
                 .note(format!("{name} is kept per CPU, and Linux can add that up in a program from 5.18 on"))
-                .help(format!("print it instead, or count with {name}++")),
+                .help(match agg {
+                    Agg::Count => format!("print it instead, or count with {name}++"),
+                    Agg::Sum { .. } => format!("print it instead, or add up with {name} += …"),
+                    _ => format!("print it instead: print({name})"),
+                }),
             );
         }
         Ok(Type::Int(int))

@@ -101,7 +101,7 @@ pub(super) struct Arguments {
     /// The kernel functions that can be traced, as in available_filter_functions
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = "Compiling")]
     pub traceable_functions: Option<PathBuf>,
-    /// Do without features of the kernel: kprobe_multi, kprobe_session, uprobe_multi, uprobe_session, fsession
+    /// Do without kprobe_multi, kprobe_session, uprobe_multi, uprobe_session or fsession
     #[arg(long, value_name = "FEATURE,...", allow_hyphen_values = true, help_heading = "Compiling")]
     pub no_feature: Vec<String>,
 

@@ -197,7 +197,8 @@ pub const VARIABLES: &[Variable] = variables! {
     /// What is longer is cut, and shown with `str_trunc_trailer` behind it.
     ///
     /// Long strings do not live on the BPF stack, so that they may be much longer than it; each costs memory for
-    /// every CPU and, as a key or value of a map, for every key.
+    /// every CPU and, as a key or value of a map, for every key. Before Linux 5.11, where the keys of maps have at
+    /// most 512 bytes, the default is 240.
     max_strlen [renamed("strlen")]: "a number of bytes from 1 to 16777216";
     set |v| number(v).filter(|n| (1..=MAX_VALUE).contains(n))?;
     get |f| f;

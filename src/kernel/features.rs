@@ -323,6 +323,20 @@ fn d_path() -> Option<bool> {
     answer(load_tracing(c"dentry_open", sys::BPF_TRACE_FENTRY, &code))
 }
 
+/// Whether the kernel counts the hits that came while a program ran on the CPU (5.12, commit 9ed9e9ba2337): what it
+/// tells of a program then is long enough. `None` where no program may be loaded.
+pub fn counts_misses() -> Option<bool> {
+    let program = load(sys::BPF_PROG_TYPE_KPROBE, None, &RETURN_0).ok()?;
+    // SAFETY: all of its fields are numbers, for which zero is a value.
+    let mut info: sys::bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut size = size_of::<sys::bpf_prog_info>() as u32;
+    // SAFETY: the kernel writes as many bytes as `size` says, and into that how many it knows of.
+    let told =
+        unsafe { sys::bpf_obj_get_info_by_fd(program.as_raw_fd(), (&raw mut info).cast(), &raw mut size) };
+    let needed = std::mem::offset_of!(sys::bpf_prog_info, recursion_misses) + size_of::<u64>();
+    (told == 0).then_some(size as usize >= needed)
+}
+
 /// How many instructions a program may have while it is verified, as the verifier's log says; `None` where it does
 /// not, or where nothing may be loaded.
 pub fn instruction_limit() -> Option<u32> {
@@ -372,6 +386,15 @@ mod tests {
                 assert_eq!(tried, Some(kernel.version() >= feature.since()), "{feature:?}");
             }
         }
+    }
+
+    #[test]
+    fn misses_are_counted_from_5_12_on() {
+        let kernel = Kernel::new();
+        if !kernel.capabilities().may_trace(kernel.version()) {
+            return crate::testing::skip("root", "no privilege to load programs");
+        }
+        assert_eq!(counts_misses(), Some(kernel.version() >= Version::new(5, 12, 0)));
     }
 
     #[test]

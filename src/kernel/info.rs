@@ -56,6 +56,8 @@ pub fn report(kernel: &Kernel, build: &Build<'_>, btf: Option<&str>) -> String {
         ("btf", yes(btf.is_none())),
         ("module btf", yes(module_btf)),
         ("fetching atomics", has(Feature::AtomicFetch)),
+        ("long map keys", yes(kernel.max_key().is_none())),
+        ("missed hits counted", features::counts_misses().map_or("unknown", yes)),
     ];
     columns(&mut text, &features);
     section(&mut text, "Probe types");
@@ -67,6 +69,7 @@ pub fn report(kernel: &Kernel, build: &Build<'_>, btf: Option<&str>) -> String {
         ("fentry", has(Feature::Fentry)),
         ("uprobe_session", has(Feature::UprobeSession)),
         ("fsession", has(Feature::Fsession)),
+        ("kprobe", yes(kernel.has_kprobes())),
     ];
     columns(&mut text, &probes);
     access(&mut text, kernel, btf);

@@ -64,6 +64,13 @@ impl Kernel {
         *self.version.get_or_init(Version::running)
     }
 
+    /// The most bytes that a map's key may have, if that is limited: until 5.11 it was copied to the BPF stack
+    /// (`MAX_BPF_STACK` in `htab_map_alloc_check`).
+    pub fn max_key(&self) -> Option<u64> {
+        let version = self.version();
+        (version < Version::new(5, 11, 0) && version > Version::default()).then_some(512)
+    }
+
     /// Whether probes can be put into its functions at all: it registers them as a source of events.
     pub fn has_kprobes(&self) -> bool {
         std::path::Path::new("/sys/bus/event_source/devices/kprobe").exists()

@@ -23,6 +23,14 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
         if let Some(reason) = &rejection.reason {
             diagnostic = diagnostic.note(format!("the verifier's reason: {reason}"));
         }
+        if rejection.is_too_much() && !job.kernel.has(Feature::Loop) {
+            return diagnostic
+                .note(format!(
+                    "this kernel, {kernel}, goes through every round of a loop and every piece of a long string; from \
+                     Linux 5.17 on (bpf_loop) it need not"
+                ))
+                .help("fewer rounds, fewer loops in one another, shorter strings (str(…, 64), a lower max_strlen)");
+        }
         diagnostic = match imported {
             Some(place) => {
                 let calls = job.image.manifest.programs.iter().find(|p| p.name == rejection.program);
@@ -157,6 +165,14 @@ impl<'l> Rejection<'l> {
         }
     }
 
+    /// Whether the program was only too long to be followed: `The sequence of 8193 jumps is too complex`, `BPF program
+    /// is too large. Processed 1000001 insn`.
+    fn is_too_much(&self) -> bool {
+        let too_much =
+            |reason: &str| reason.contains("too complex") || reason.contains("program is too large");
+        self.reason.is_some_and(too_much)
+    }
+
     /// The line of the script or of what it imports, without the blanks around it.
     fn line(&self, sources: &Sources) -> Option<Span> {
         let (text, place) = self.source?;
@@ -229,6 +245,17 @@ libbpf: prog 'kprobe_1': failed to load: -EACCES
         assert_eq!(rejection.source, Some(("@x[pid] = *arg0;", Some(("stdin", 2)))));
         let sources = Sources::single("stdin", "kprobe:f {\n  @x[pid] = *arg0; }\n");
         assert_eq!(sources.text(rejection.line(&sources).unwrap()), "@x[pid] = *arg0; }");
+    }
+
+    #[test]
+    fn too_much_is_told_from_wrong() {
+        assert!(!Rejection::find(LOG).unwrap().is_too_much());
+        for reason in
+            ["The sequence of 8193 jumps is too complex.", "BPF program is too large. Processed 1000001 insn"]
+        {
+            let log = LOG.replace("R1 invalid mem access 'scalar'", reason);
+            assert!(Rejection::find(&log).unwrap().is_too_much(), "{reason}");
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,6 +146,32 @@ static int spin(long ms)
     return 0;
 }
 
+// Waits until the kernel has none of these objects any more ("prog", "12", "link", "3"); says which stay.
+static int gone(int count, char **objects)
+{
+    int left = 0;
+    for (int i = 0; i + 1 < count; i += 2) {
+        int command = !strcmp(objects[i], "prog")  ? BPF_PROG_GET_FD_BY_ID
+                      : !strcmp(objects[i], "map") ? BPF_MAP_GET_FD_BY_ID
+                                                   : BPF_LINK_GET_FD_BY_ID;
+        union bpf_attr attr = {.prog_id = (unsigned)atol(objects[i + 1])};
+        // They are freed once nobody on any CPU can be using them. All wait for the same moments.
+        for (int waited = 0;; waited++) {
+            int fd = (int)syscall(SYS_bpf, command, &attr, sizeof attr);
+            if (fd < 0 && errno == ENOENT)
+                break;
+            close(fd);
+            if (waited == 3000) {
+                printf("%s %s is still there\n", objects[i], objects[i + 1]);
+                left = 1;
+                break;
+            }
+            stay(10);
+        }
+    }
+    return left;
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -175,6 +203,8 @@ int main(int argc, char **argv)
             mark_all((int)i);
         return argc > 3 ? stay(atol(argv[3])) : 0;
     }
+    if (!strcmp(verb, "gone"))
+        return gone(argc - 2, argv + 2);
     if (!strcmp(verb, "exit"))
         return (int)times;
     if (!strcmp(verb, "opens")) {
@@ -186,6 +216,6 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | long N | marks N [MS] | touches N | spin MS | sleep MS | exit CODE | opens FILE...\n");
+    fprintf(stderr, "usage: workload reads|writes N [FILE] | calls N [MS] | long N | marks N [MS] | touches N | spin MS | sleep MS | exit CODE | gone KIND ID... | opens FILE...\n");
     return 2;
 }

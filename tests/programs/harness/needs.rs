@@ -1,4 +1,4 @@
-//! What a case may need of the machine, found without the code under test: if that misjudges the kernel, cases have
+//! What a case may need of the machine, or, with `no_` before it, what the machine may not have; found without the code under test: if that misjudges the kernel, cases have
 //! to fail, not to be skipped.
 
 use std::collections::{BTreeMap, HashSet};
@@ -26,6 +26,11 @@ const BY_SYMBOL: &[(&str, &str, &str)] = &[
     ("uprobe_multi", "uprobe_multi_link_handler", "this kernel has no uprobe_multi links (6.6)"),
     ("kprobe_session", "bpf_session_is_return", "this kernel has no kprobe sessions (6.10)"),
     ("fsession", "bpf_jit_supports_fsession", "this kernel has no fsession (7.0)"),
+    ("map_iteration", "bpf_for_each_map_elem", "this kernel cannot go through a map (5.13)"),
+    ("percpu_lookup", "bpf_map_lookup_percpu_elem", "this kernel cannot add up a per-CPU map (5.18)"),
+    ("loops", "bpf_loop", "this kernel has no bpf_loop (5.17)"),
+    ("func_ip", "bpf_get_func_ip_tracing", "this kernel has no bpf_get_func_ip (5.15)"),
+    ("iter_task_vma", "task_vma_seq_start", "this kernel has no iterator over mappings (5.12)"),
 ];
 
 impl Needs {
@@ -44,9 +49,9 @@ impl Needs {
         add("libclang", libclang, "libclang is not installed (libclang1-19)");
         let clang = in_path("clang") || (11..=25).any(|version| in_path(&format!("clang-{version}")));
         add("clang", clang, "clang is not installed (clang-19): imports of BPF C are not tested");
+        add("long_keys", release() >= (5, 11), "this kernel has no keys of more than 512 bytes (5.11)");
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
-        add("no_kprobe", !kprobe, "this kernel has kprobes");
         let registers =
             cfg!(target_arch = "x86_64") || Path::new("/sys/bus/event_source/devices/breakpoint").exists();
         add("debug_registers", registers, "this machine has no debug registers");
@@ -84,6 +89,12 @@ impl Needs {
         // Without root nothing loads, whatever a case says of itself: `rootless` marks the ones that need not.
         let implied = if wanted.iter().any(|w| w == "rootless") { None } else { Some("root") };
         for name in implied.into_iter().chain(wanted.iter().map(String::as_str)) {
+            if let Some((lacked, need)) = name.strip_prefix("no_").and_then(|n| Some((n, self.0.get(n)?))) {
+                if need.met {
+                    return Some(format!("this kernel has {lacked}"));
+                }
+                continue;
+            }
             match self.0.get(name) {
                 Some(need) if !need.met => return Some(need.reason.to_owned()),
                 Some(_) => {}
@@ -154,6 +165,13 @@ fn symbols<'a>(wanted: impl Iterator<Item = &'a str>) -> HashSet<&'a str> {
     let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
     let names = text.lines().filter_map(|line| line.split_whitespace().nth(2));
     names.filter_map(|name| wanted.get(name).copied()).collect()
+}
+
+/// The running kernel's series, such as (6, 12); (0, 0) if it cannot be read.
+fn release() -> (u32, u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split('.').map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn in_path(program: &str) -> bool {
