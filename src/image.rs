@@ -213,6 +213,12 @@ pub enum Target {
         module: Option<String>,
         ret: bool,
     },
+    /// A function of a BPF program that runs.
+    BpfFunction {
+        id: u32,
+        function: String,
+        ret: bool,
+    },
     /// One program for the function's entry and its return.
     Fsession {
         function: String,
@@ -311,6 +317,7 @@ impl Target {
             | Target::Iter { .. }
             | Target::Fentry { .. }
             | Target::Fsession { .. }
+            | Target::BpfFunction { .. }
             | Target::RawTracepoint { .. } => None,
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }
@@ -336,6 +343,7 @@ impl Target {
             | Target::Iter { .. }
             | Target::Fentry { .. }
             | Target::Fsession { .. }
+            | Target::BpfFunction { .. }
             | Target::RawTracepoint { .. } => {}
             Target::Kprobe { name_id, .. }
             | Target::Tracepoint { name_id, .. }

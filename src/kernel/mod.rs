@@ -8,6 +8,7 @@ pub mod kfunc;
 mod namespace;
 pub(crate) mod perf;
 mod privilege;
+pub mod programs;
 pub mod traceable;
 pub mod tracefs;
 

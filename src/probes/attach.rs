@@ -259,10 +259,10 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
         }
         Target::RawTracepoint { event } => Ok(link::raw_tracepoint(program, event)?.into()),
         // The function was named when the program was loaded.
-        Target::Fentry { ret: false, .. } => {
+        Target::Fentry { ret: false, .. } | Target::BpfFunction { ret: false, .. } => {
             Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FENTRY)?.into())
         }
-        Target::Fentry { ret: true, .. } => {
+        Target::Fentry { ret: true, .. } | Target::BpfFunction { ret: true, .. } => {
             Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FEXIT)?.into())
         }
         Target::Fsession { .. } => Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FSESSION)?.into()),

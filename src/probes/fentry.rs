@@ -1,7 +1,7 @@
 //! `fentry` and `fexit`: kernel functions through trampolines, with the types of their parameters from BTF.
 
 use super::functions::{self, Request, VMLINUX, params};
-use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point, view};
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, bpf, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Expr, ExprKind, Nesting};
@@ -25,6 +25,10 @@ impl Fentry {
         } else {
             "fentry:vfs_read or fentry:xfs:xfs_iread*"
         }
+    }
+
+    pub(super) fn is_return(&self) -> bool {
+        self.ret
     }
 
     /// The modules and names of the functions that are meant.
@@ -163,6 +167,9 @@ impl Provider for Fentry {
     }
 
     fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+        if bpf::is_meant(ask.point) {
+            return bpf::resolve(self, ask);
+        }
         let Ask { point, host, mut names, .. } = ask;
         let provider = self.names[0];
         let request = Request::parse(point, self.usage())?;
@@ -184,6 +191,9 @@ impl Provider for Fentry {
     }
 
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+        if bpf::is_meant(search.point) {
+            return bpf::list(self, search);
+        }
         let Search { point, verbose, host, found } = search;
         let (module, function) = point::module_and_name(point);
         let module_pattern = module.map_or_else(Pattern::any, Pattern::new);

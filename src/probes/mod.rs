@@ -5,6 +5,7 @@
 mod abi;
 pub mod arch;
 pub mod attach;
+mod bpf;
 mod definitions;
 mod detach;
 mod event;

@@ -226,6 +226,7 @@ fn runs_last_attached_first(what: &Target) -> bool {
         | Target::KprobeSession { .. }
         | Target::UprobeSession { .. }
         | Target::Fsession { .. }
+        | Target::BpfFunction { .. }
         | Target::Fentry { .. }
         | Target::Uprobe { .. }
         | Target::Usdt { .. }

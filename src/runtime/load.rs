@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::maps::Map;
 use super::signals::clock;
 use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
-use crate::image::{self, Global, MapKind, Ring};
-use crate::kernel::{Feature, page_size};
+use crate::image::{self, Global, MapKind, Ring, Target};
+use crate::kernel::{Feature, page_size, programs};
 use crate::types::layout::size_of;
 
 /// Maps larger than this are not allocated in advance where the kernel can do without. Smaller ones are: memory that
@@ -56,6 +56,7 @@ pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {
             program.set_autoload(false);
         }
     }
+    let traced = name_programs(job, &mut open)?;
     if job.options.show_verifier {
         open.progs_mut().for_each(|mut program| program.set_log_level(VERIFIER_LOG_LEVEL));
     }
@@ -63,7 +64,7 @@ pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {
         let text = log.text();
         verifier::explain(job, &e, &text)
     })?;
-    drop(log);
+    drop((log, traced));
     let find = |name: &str| object.maps().find(|map| libbpf_rs::MapCore::name(map) == name);
     let own =
         |map: libbpf_rs::Map<'_>| map.as_fd().try_clone_to_owned().map_err(|e| unusable(&e.to_string()));
@@ -88,6 +89,29 @@ pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {
         }
     }
     Ok(Loaded { object, maps, ring, counters, stacks })
+}
+
+/// Tells libbpf whose functions our programs trace, where that is not the kernel. The descriptors are needed until
+/// all is loaded.
+fn name_programs(job: &Job<'_>, open: &mut libbpf_rs::OpenObject) -> Result<Vec<OwnedFd>, Diagnostic> {
+    let mut descriptors = vec![];
+    for own in &job.image.manifest.programs {
+        let [image::Attach { what: Target::BpfFunction { id, function, .. }, span, name }] =
+            own.attach.as_slice()
+        else {
+            continue;
+        };
+        let gone =
+            |why: String| Diagnostic::error("attach", *span, format!("{name} cannot be traced: {why}"));
+        let traced = programs::by_id(*id).map_err(|e| gone(format!("program {id} has ended ({e})")))?;
+        let program = open.progs_mut().find(|program| program.name() == own.name.as_str());
+        if let Some(mut program) = program {
+            let set = program.set_attach_target(traced.as_raw_fd(), Some(function.clone()));
+            set.map_err(|e| gone(e.to_string()))?;
+        }
+        descriptors.push(traced);
+    }
+    Ok(descriptors)
 }
 
 /// `BPF_LOG_LEVEL1 | BPF_LOG_STATS`
