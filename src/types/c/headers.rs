@@ -87,7 +87,8 @@ impl Request {
     pub fn macros(self) -> Result<MacroTexts, String> {
         let clang = Clang::open(self.includes.libclang.as_deref())?;
         let main = [Unsaved { name: MAIN, text: &self.text }];
-        let unit = Unit::parse(clang, &main, &self.args(), true).ok_or("libclang cannot parse them")?;
+        let unit = Unit::parse(clang, &main, &self.args(self.includes_kernels()), true)
+            .ok_or("libclang cannot parse them")?;
         Ok(MacroTexts { places: unit.macros(), files: HashMap::new() })
     }
 
@@ -101,14 +102,18 @@ impl Request {
         let clang = Clang::open(self.includes.libclang.as_deref())?;
         let mut supplies = Supplies::default();
         let installed: Vec<_> = self.includes.kernel_directories().into_iter().chain(system()).collect();
+        let mut kernels = self.includes_kernels();
         let (unit, mut complaints, bad) = loop {
-            let read = self.parse(clang, &supplies)?;
+            let read = self.parse(clang, &supplies, kernels)?;
             // The kernel's headers and the system's lack nothing that would not be in the way elsewhere in them.
             let own = |complaint: &&Complaint| {
                 !installed.iter().any(|directory| Path::new(&complaint.file).starts_with(directory))
             };
             let found: Vec<Missing> = read.1.iter().filter(own).filter_map(Missing::of).collect();
-            if !supplies.add(&found, supply) {
+            // One of the script's own headers includes one of the kernel's.
+            if !kernels && found.iter().any(|missing| self.is_kernels(missing)) {
+                kernels = true;
+            } else if !supplies.add(&found, supply) {
                 break read;
             }
         };
@@ -132,6 +137,7 @@ impl Request {
         &self,
         clang: Clang,
         supplies: &Supplies,
+        kernels: bool,
     ) -> Result<(Unit, Vec<Complaint>, HashSet<usize>), String> {
         let main = format!("#include \"{KNOWN}\"\n{}#include \"{VALUES}\"\n", self.text);
         let mut values = String::new();
@@ -147,7 +153,8 @@ impl Request {
             Unsaved { name: KNOWN, text: &supplies.text },
         ];
         files.extend(supplies.headers.iter().map(|name| Unsaved { name, text: "" }));
-        let unit = Unit::parse(clang, &files, &self.args(), false).ok_or("libclang cannot parse them")?;
+        let unit =
+            Unit::parse(clang, &files, &self.args(kernels), false).ok_or("libclang cannot parse them")?;
         let complaints = unit.complaints();
         // Three lines a name. What is no expression is made something of, with an error.
         let bad =
@@ -156,16 +163,29 @@ impl Request {
         Ok((unit, complaints, bad))
     }
 
-    fn args(&self) -> Vec<String> {
+    /// Whether the headers are to be read as the kernel's compiler would: where one of them is the kernel's, or the
+    /// environment says which kernel's.
+    fn includes_kernels(&self) -> bool {
+        let directories = self.includes.kernel_directories();
+        let is_in = |path: &Path| directories.iter().any(|directory| path.starts_with(directory));
+        let said = self.includes.kernel_source.is_some() || self.includes.kernel_build.is_some();
+        (said && !directories.is_empty()) || self.headers.iter().any(|h| h.path.as_deref().is_some_and(is_in))
+    }
+
+    fn is_kernels(&self, missing: &Missing) -> bool {
+        let Missing::Header(name) = missing else { return false };
+        self.includes.kernel_directories().iter().any(|directory| directory.join(name).is_file())
+    }
+
+    fn args(&self, kernels: bool) -> Vec<String> {
         let mut args: Vec<String> =
             ["-x", "c", "-std=gnu11", "-w", "-ferror-limit=0"].map(str::to_owned).to_vec();
         args.extend(self.includes.directories.iter().map(|d| format!("-I{}", d.display())));
         if self.btf {
             args.push("-DBPFTRACE_HAVE_BTF".into());
         }
-        let kernel = self.includes.kernel_directories();
-        let used = |h: &Header| h.path.as_ref().is_some_and(|p| kernel.iter().any(|d| p.starts_with(d)));
-        if self.headers.iter().any(used) {
+        if kernels {
+            let kernel = self.includes.kernel_directories();
             args.extend(kernel.iter().map(|d| format!("-I{}", d.display())));
             if let Some((source, _)) = self.includes.kernel_trees() {
                 let config = source.join("include/linux/kconfig.h");
