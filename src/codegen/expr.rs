@@ -81,7 +81,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.as_type(value, &expr.ty)
             }
             ExprKind::Cast(operand) => {
-                let value = self.scalar(operand)?;
+                let value = match expr.ty {
+                    Type::Ptr { .. } | Type::Bool => self.scalar(operand)?,
+                    _ => self.calculated(operand)?,
+                };
                 self.as_type(value, &expr.ty)
             }
             ExprKind::Unary { op, operand } => self.unary(*op, operand, &expr.ty),

@@ -5,7 +5,7 @@ use inkwell::values::IntValue;
 
 use super::llvm::Result;
 use super::program::Gen;
-use crate::ir::{Binary, Expr, Unary, VarId};
+use crate::ir::{Binary, Context, Expr, ExprKind, Unary, VarId};
 use crate::types::Type;
 
 impl<'g, 'c> Gen<'g, 'c> {
@@ -20,6 +20,15 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.as_type(value, ty)
     }
 
+    /// A scalar to calculate with. Arguments of kernel functions, and the context, are pointers to the verifier, of which it
+    /// lets nobody take a part or a product.
+    pub(super) fn calculated(&mut self, expr: &'g Expr) -> Result<IntValue<'c>> {
+        let value = self.scalar(expr)?;
+        let pointer = matches!(expr.ty, Type::Ptr { .. }) && !value.is_const();
+        let known = self.probe.context == Context::Words || expr.kind == ExprKind::ContextPointer;
+        if pointer && known { self.ll.unknown(value) } else { Ok(value) }
+    }
+
     pub(super) fn binary(
         &mut self,
         op: Binary,
@@ -28,7 +37,12 @@ impl<'g, 'c> Gen<'g, 'c> {
         ty: &Type,
     ) -> Result<IntValue<'c>> {
         let signed = left.ty.as_int().is_some_and(|int| int.signed);
-        let (a, b) = (self.scalar(left)?, self.scalar(right)?);
+        let compared =
+            matches!(op, Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge);
+        let (a, b) = match compared {
+            true => (self.scalar(left)?, self.scalar(right)?),
+            false => (self.calculated(left)?, self.calculated(right)?),
+        };
         let builder = &self.ll.builder;
         // A shift by more than BPF's 63 is taken modulo 64, as the machine does.
         let amount = |b| builder.build_and(b, self.ll.imm(63), "");
