@@ -200,9 +200,7 @@ fn options(
         None | Some("text" | "") => Form::Text,
         Some("json") => Form::Json,
         Some(other) => {
-            return Err(
-                usage(format!("there is no output format \"{other}\"")).help("-f takes text and json")
-            );
+            return Err(usage(format!("Invalid output format \"{other}\"")).help("-f takes text and json"));
         }
     };
     let buffering = match arguments.buffering.as_deref() {

@@ -246,6 +246,12 @@ pub enum ExprKind {
         len: Option<Box<Expr>>,
         space: Space,
     },
+    /// The name of the thread with an id (`I32`), "" if there is none: a string of `TASK_COMM_LEN` bytes, which
+    /// `struct task_struct` has at an offset.
+    TaskName {
+        tid: Box<Expr>,
+        comm: u32,
+    },
     /// The path of a `struct path` of the kernel, "" if it has none; its end, if it is longer than the type. The place is
     /// reached from the context over pointers alone: the kernel takes only what its verifier can follow.
     KernelPath(Box<Place>),

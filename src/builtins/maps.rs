@@ -102,6 +102,16 @@ fn len(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let span = call.span;
     if let ast::ExprKind::Map { name, key: None } = &e.kind {
         let map = call.check.whole_map(name, e.span)?;
+        if !call.check.has_keys(name) {
+            return call.check.fail(
+                Diagnostic::error(
+                    "map-keys",
+                    span,
+                    "call to len() expects a map with explicit keys (non-scalar map)",
+                )
+                .note(format!("@{name} is used without a key, so it holds one value")),
+            );
+        }
         call.check.accessed_map(name, true, e.span)?;
         call.check.can_iterate("len", "count in a variable of your own: @count++", span)?;
         let count = build::expr(ExprKind::MapLen(map), Type::U64, span);

@@ -6,8 +6,10 @@ use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Value, build};
 use crate::diagnostics::Diagnostic;
 use crate::image::Global;
-use crate::ir::{Binary, Expr, ExprKind};
-use crate::types::{Type, layout};
+use crate::ir::{Binary, Expr, ExprKind, PlaceKind};
+use crate::kernel::kfunc;
+use crate::syntax::ast::Tag;
+use crate::types::{Space, Type, layout};
 
 /// `TASK_COMM_LEN` of the kernel's `include/linux/sched.h`.
 const COMM_SIZE: u32 = 16;
@@ -23,7 +25,18 @@ pub const TABLE: &[Builtin] = &[
     Builtin::value("uid", "uint64", "The user id of the process", uid),
     Builtin::value("gid", "uint64", "The group id of the process", gid),
     Builtin::value("username", "username", "The name of the user of the process", username),
-    Builtin::value("comm", "string[16]", "The name of the thread", comm),
+    Builtin::function(
+        "comm",
+        &[optional("tid", Kind::Int)],
+        "string[16]",
+        "The name of the thread, or of the one with an id",
+        comm,
+    )
+    .bare()
+    .doc(
+        "It is \"\" if there is no such thread. Ids are those of the initial pid namespace. To look for a thread takes Linux 6.2 in \
+         `iter`, `fentry` and `fexit` probes, and 6.12 in tracepoints and timers; others cannot.",
+    ),
     Builtin::value("cgroup", "uint64", "The id of the control group of the process", cgroup),
     Builtin::function(
         "cgroupid",
@@ -108,8 +121,46 @@ fn username(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 }
 
 fn comm(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    if let Some(tid) = call.optional_value(0) {
+        return comm_of(call, tid);
+    }
     let kind = ExprKind::Fill { id: libbpf_sys::BPF_FUNC_get_current_comm, args: vec![] };
     Ok(Value::new(build::expr(kind, Type::Str(COMM_SIZE), call.span)))
+}
+
+/// The name of another thread, which the kernel finds for us.
+fn comm_of(call: &mut Call<'_, '_, '_>, tid: Value) -> Checked<Value> {
+    const FIND: &str = "bpf_task_from_pid";
+    let (span, section) = (call.span, call.check.section().to_owned());
+    let problem = if call.check.host.types.function(None, FIND).is_none() {
+        Some("this kernel has no function that finds them: Linux 6.2 does, with BTF")
+    } else if !kfunc::is_allowed(FIND, &section) {
+        Some(
+            "the kernel lets iter, fentry and fexit probes look for them, and since 6.12 tracepoints and timers",
+        )
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        let message = format!("comm() cannot look for other threads in \"{}\" probes", call.check.provider());
+        return call.check.fail(
+            Diagnostic::error("not-in-this-probe", span, message)
+                .note(problem)
+                .help("comm without an argument is the name of the current thread, everywhere"),
+        );
+    }
+    let task = call.check.host.types.find(Some(Tag::Struct), "task_struct").unwrap_or(Type::Void);
+    let task = build::constant(0, Type::ptr(task, Space::Kernel), span);
+    let name = call.check.field(Value::new(task), "comm", span, span)?;
+    let ExprKind::Load(place) = name.expr.kind else {
+        return call.fail("no-kernel-types", "comm() needs the kernel's type information (BTF)");
+    };
+    let PlaceKind::Field { field, .. } = place.kind else {
+        return call.fail("no-kernel-types", "comm() needs the kernel's type information (BTF)");
+    };
+    let tid = Box::new(build::cast(tid.expr, Type::I32));
+    let kind = ExprKind::TaskName { tid, comm: field.offset };
+    Ok(Value::new(build::expr(kind, Type::Str(COMM_SIZE), span)))
 }
 
 fn cgroup(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

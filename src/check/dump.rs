@@ -188,6 +188,7 @@ impl Dump<'_, '_> {
                 let len = len.as_ref().map_or(String::new(), |len| format!(", {}", self.expr(len)));
                 format!("str{}({}{len}):{}", space_name(*space), self.expr(address), ty())
             }
+            ExprKind::TaskName { tid, .. } => format!("comm({})", self.expr(tid)),
             ExprKind::KernelPath(path) => format!("path {}:{}", self.place(path), ty()),
             ExprKind::ReadBuffer { address, len, space } => {
                 format!("buf{}({}, {}):{}", space_name(*space), self.expr(address), self.expr(len), ty())

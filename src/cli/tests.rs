@@ -57,7 +57,7 @@ fn values_are_checked() {
         (&["-p", "1x", "a.bt"], "Failed to parse pid: invalid trailing bytes: 1x"),
         (&["-p", "0", "a.bt"], "Pid out of range: 0"),
         (&["-p", "5000000", "a.bt"], "Pid out of range: 5000000"),
-        (&["-f", "xml", "a.bt"], "there is no output format \"xml\""),
+        (&["-f", "xml", "a.bt"], "Invalid output format \"xml\""),
         (&["-B", "some", "a.bt"], "there is no buffering mode \"some\""),
         (&["-d", "ast,sema", "a.bt"], "there is no stage \"sema\" to show"),
         (&["--no-feature", "speed", "a.bt"], "there is no feature \"speed\" to do without"),

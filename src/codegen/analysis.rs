@@ -205,6 +205,7 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         | ExprKind::Stack
         | ExprKind::String(_)
         | ExprKind::ProbeName => (),
+        ExprKind::TaskName { tid, .. } => visit(tid),
         ExprKind::PerCpu { cpu, .. } => cpu.iter().for_each(|e| visit(e)),
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => key.iter().for_each(|k| visit(k)),
         ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => visit(key),

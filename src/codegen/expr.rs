@@ -137,6 +137,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::Bytes(_)
             | ExprKind::Fill { .. }
             | ExprKind::KernelPath(_)
+            | ExprKind::TaskName { .. }
             | ExprKind::ReadString { .. }
             | ExprKind::ReadBuffer { .. }
             | ExprKind::Pack(_)
@@ -243,6 +244,11 @@ impl<'g, 'c> Gen<'g, 'c> {
                     Type::Str(_) => self.read_string_place(to, size, &address, padding),
                     _ => self.read_bytes(to, size, &address),
                 }
+            }
+            ExprKind::TaskName { tid, comm } => {
+                let tid = self.scalar(tid)?;
+                self.locate(expr.span);
+                self.task_name(tid, *comm, to, size)
             }
             ExprKind::KernelPath(path) => {
                 self.locate(expr.span);

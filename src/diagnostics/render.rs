@@ -78,10 +78,17 @@ fn expanded(name: &str) -> String {
     format!("in this call of the macro `{name}`")
 }
 
-/// Only the message itself with its place, without the source text: for what a script itself says about a place.
+/// Only the message itself with its place, without the source text: for what a script itself says about a place. In a
+/// macro its calls follow, with their text.
 pub fn headline(diagnostic: &Diagnostic, sources: &Sources) -> String {
     let severity = if diagnostic.severity == Severity::Error { "ERROR" } else { "WARNING" };
-    format!("{}{severity}: {}", prefix(diagnostic.span, sources), diagnostic.message)
+    let mut out = Text { sources, color: false, out: String::new() };
+    for call in diagnostic.span.iter().flat_map(|span| sources.calls(*span)) {
+        out.place(Some(call.call), severity, "expanded from", CYAN);
+    }
+    let calls = out.out.trim_end();
+    let between = if calls.is_empty() { "" } else { "\n" };
+    format!("{}{severity}: {}{between}{calls}", prefix(diagnostic.span, sources), diagnostic.message)
 }
 
 /// `stdin:1:9-12: `, `stdin:1-3: ` for several lines, nothing where there is no place.

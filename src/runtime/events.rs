@@ -337,7 +337,11 @@ impl<'a> Actions<'a> {
         let name = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
         match File::open(name).and_then(|file| file.take(limit).read_to_end(&mut content)) {
             Ok(_) => self.output.text("cat", &content),
-            Err(e) => self.complain(span, &format!("cannot read {}: {e}", name.display())),
+            Err(e) => {
+                let why = e.to_string();
+                let why = why.split(" (os error").next().unwrap_or_default();
+                self.complain(span, &format!("failed to open file '{}' ({why})", name.display()))
+            }
         }
     }
 
