@@ -66,11 +66,28 @@ fn ended(mut comm: Value) -> Value {
     comm
 }
 
+/// Whether it is a task or leads to one.
+fn is_task(call: &mut Call<'_, '_, '_>, ty: &Type) -> bool {
+    let ty = if let Type::Ptr { to, .. } = ty { &**to } else { ty };
+    let Type::Struct(id) = ty else { return false };
+    call.check.host.types.structure(*id).is_some_and(|s| s.name == "task_struct")
+}
+
 /// Something of a task that another, given or the current one, points to.
 fn of_task(call: &mut Call<'_, '_, '_>, other: &str, what: &str) -> Checked<Value> {
     let span = call.span;
     let task = match call.optional_value(0) {
-        Some(task) => task,
+        Some(task) if is_task(call, task.ty()) => task,
+        Some(task) => {
+            let (name, at, found) = (call.name, call.arg_span(0), call.check.spell(task.ty()));
+            let message =
+                format!("{name}() only supports pointer to struct task_struct arguments ({found} provided)");
+            return call.check.fail(
+                Diagnostic::error("argument-type", at, message).help(
+                    "cast it: (struct task_struct *)…; without an argument it is of the current thread",
+                ),
+            );
+        }
         None => curtask(call)?,
     };
     if *task.ty() == Type::ptr(Type::Void, Space::Kernel) {
