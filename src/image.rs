@@ -185,9 +185,11 @@ pub enum Target {
     /// With `--test` and `--bench`.
     Test,
     Bench,
-    /// Read to its end once everything is attached. `pid` limits it to one task.
+    /// Read to its end once everything is attached. `pid` limits it to one task; `cgroups` is whether it goes over
+    /// these, which takes an order to be named.
     Iter {
         pid: Option<u32>,
+        cgroups: bool,
     },
     Kprobe {
         function: String,

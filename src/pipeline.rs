@@ -60,7 +60,17 @@ impl Session {
     fn command(&mut self, options: &Options) -> Result<u8, Diagnostics> {
         match &options.command {
             Command::Print(text) => print(text)?,
-            Command::Info => print(&information(&kernel(options)))?,
+            Command::Info => {
+                let kernel = kernel(options);
+                if kernel.capabilities().complaint(kernel.version()).is_some() {
+                    let message = "what the kernel has can only be tried with privileges: helpers, features and \
+                                   types of probes are guessed from its version";
+                    self.show(
+                        &Diagnostic::warning("missing-capability", None, message).help("run it as root"),
+                    );
+                }
+                print(&information(&kernel))?;
+            }
             Command::List(pattern) => self.list(pattern, options)?,
             Command::ListProgram(program) => self.list_program(program, options)?,
             Command::Compile(program) => {
@@ -132,6 +142,7 @@ impl Session {
         let check_options = check::Options {
             positional: options.positional.clone(),
             has_child: options.child.is_some(),
+            filter: options.filter.clone(),
             includes: options.includes.clone(),
         };
         let (checked, problems) = check::check(script, &mut host, &check_options);
@@ -411,10 +422,9 @@ fn information(kernel: &Kernel) -> String {
 fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagnostics> {
     let purpose = options.run.purpose;
     if let Some(filter) = &options.filter {
+        // The rest was left out when the attach points were resolved.
         let own = |target: &Target| matches!(target, Target::Begin | Target::End | Target::Signal);
-        let probes = &mut program.probes;
-        probes.iter_mut().for_each(|p| p.attach.retain(|a| own(&a.what) || filter.is_match(&a.name)));
-        probes.retain(|probe| !probe.attach.is_empty());
+        let probes = &program.probes;
         if probes.iter().flat_map(|probe| &probe.attach).all(|attach| own(&attach.what)) {
             let message = format!("No probes to attach: none has a name that matches {}", filter.as_str());
             return Err(Diagnostic::error("no-probes", None, message)

@@ -33,6 +33,8 @@ pub(crate) use operators::{literal_bool, literal_int, literal_text};
 pub(crate) use place::characters;
 pub(crate) use shape::Value;
 
+use regex_lite::Regex;
+
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::ir;
 use crate::probes::{Group, Host, Uses};
@@ -46,6 +48,8 @@ pub struct Options {
     pub positional: Vec<String>,
     /// `-c` was given, so `cpid` has a value.
     pub has_child: bool,
+    /// Of the probes, only those with such names.
+    pub filter: Option<Regex>,
     /// Where C headers are, and which the command line includes.
     pub includes: c::Includes,
 }
@@ -93,7 +97,8 @@ pub fn check_with(
         return (None, diagnostics);
     }
     let mut names = program::Names::default();
-    let instances = program::resolve(script, host, &mut names, resolve, &mut diagnostics);
+    let instances =
+        program::resolve(script, host, options.filter.as_ref(), &mut names, resolve, &mut diagnostics);
 
     let mut checker = Checker {
         env: env::Env::new(walk::maps(script)),

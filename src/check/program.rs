@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use regex_lite::Regex;
+
 use super::declarations::Declared;
 use super::env::MapInfo;
 use super::scope::Current;
 use super::{Checker, Resolve, build, walk};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Span};
-use crate::image::{self, MapKind};
+use crate::image::{self, MapKind, Target};
 use crate::ir;
 use crate::probes::{self, Group, Host, View};
 use crate::syntax::ast;
@@ -40,12 +42,15 @@ pub struct Instance<'s> {
     group: Rc<Group>,
     /// In a session: what runs when the functions return.
     ret: Option<(&'s ast::Probe, Rc<Group>)>,
+    /// It is checked, since others may use what it sets, but not run: `--probe-filter`.
+    unwanted: bool,
 }
 
 /// Finds the attach points of all probes.
 pub fn resolve<'s>(
     script: &'s ast::Script,
     host: &mut Host<'_>,
+    filter: Option<&Regex>,
     names: &mut Names,
     resolve: Resolve<'_>,
     diagnostics: &mut Diagnostics,
@@ -67,14 +72,20 @@ pub fn resolve<'s>(
             diagnostics.push(Diagnostic::warning("no-attach-points", probe.span, message));
         }
         diagnostics.extend(problems);
-        instances.extend(groups.into_iter().map(|group| Instance {
-            probe,
-            group: Rc::new(group),
-            ret: None,
-        }));
+        for group in &groups {
+            let mut kept = group.clone();
+            filter.iter().for_each(|filter| keep_matching(&mut kept, filter));
+            let unwanted = kept.attach.is_empty();
+            let group = Rc::new(if unwanted { group.clone() } else { kept });
+            instances.push(Instance { probe, group, ret: None, unwanted });
+        }
     }
-    let attached =
-        instances.iter().flat_map(|i| &i.group.attach).map(|a| a.what.probes()).sum::<usize>() as u64;
+    let attached = instances
+        .iter()
+        .filter(|i| !i.unwanted)
+        .flat_map(|i| &i.group.attach)
+        .map(|a| a.what.probes())
+        .sum::<usize>() as u64;
     let (probes, programs) = (host.config.max_probes, host.config.max_bpf_progs);
     let instances = sessions(instances, host);
     if attached > probes {
@@ -86,10 +97,29 @@ pub fn resolve<'s>(
     instances
 }
 
+/// Leaves out the attach points of a group that have other names, and of those that are many kernel functions the
+/// functions.
+fn keep_matching(group: &mut Group, filter: &Regex) {
+    let provider = group.view.provider;
+    group.attach.retain_mut(|attach| match &mut attach.what {
+        Target::Begin | Target::End | Target::Signal => true,
+        _ if filter.is_match(&attach.name) => true,
+        Target::KprobeMulti { functions, name_ids, .. } => {
+            let keep: Vec<bool> =
+                functions.iter().map(|name| filter.is_match(&format!("{provider}:{name}"))).collect();
+            let (mut each, mut id) = (keep.iter(), keep.iter());
+            functions.retain(|_| each.next() == Some(&true));
+            name_ids.retain(|_| id.next() == Some(&true));
+            !functions.is_empty()
+        }
+        _ => false,
+    });
+}
+
 /// Puts probes of the same functions' entry and return into one program each, where the kernel can run it at both. As
 /// in the reference, each of the two has a single attach point, and no other probe is like it.
 fn sessions<'s>(instances: Vec<Instance<'s>>, host: &Host<'_>) -> Vec<Instance<'s>> {
-    let may = |i: &Instance<'_>| i.probe.attach_points.len() == 1;
+    let may = |i: &Instance<'_>| i.probe.attach_points.len() == 1 && !i.unwanted;
     let mut all: Vec<Option<Instance<'s>>> = instances.into_iter().map(Some).collect();
     let (mut entries, mut returns): (HashMap<String, Vec<usize>>, HashMap<String, Vec<usize>>) =
         Default::default();
@@ -144,7 +174,7 @@ impl Checker<'_, '_> {
         instances
             .iter()
             .enumerate()
-            .map(|(number, Instance { probe, group, ret })| {
+            .filter_map(|(number, Instance { probe, group, ret, unwanted })| {
                 self.probe = Current::new(number, Rc::clone(group));
                 self.host.types.look_in(group.view.program.as_deref());
                 let mut body = self.scoped(|this| this.probe_body(probe));
@@ -156,7 +186,7 @@ impl Checker<'_, '_> {
                     body = vec![build::conditional(returns, after, body, probe.span.head())];
                 }
                 let first = group.attach.first().map_or(group.view.provider, |a| &a.name);
-                ir::Probe {
+                let checked = ir::Probe {
                     name: program_name(first, &mut taken),
                     section: group.section.clone(),
                     context: group.view.context,
@@ -169,7 +199,8 @@ impl Checker<'_, '_> {
                     variables: self.take_variables(),
                     body,
                     span: probe.span,
-                }
+                };
+                (!unwanted).then_some(checked)
             })
             .collect()
     }

@@ -266,11 +266,16 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
             Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FEXIT)?.into())
         }
         Target::Fsession { .. } => Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FSESSION)?.into()),
-        Target::Iter { pid } => {
+        Target::Iter { pid, cgroups } => {
             let mut info = libbpf_sys::bpf_iter_link_info::default();
             info.task.pid = pid.unwrap_or(0);
+            if *cgroups {
+                // All of them, from the root on.
+                info.cgroup = Default::default();
+                info.cgroup.order = libbpf_sys::BPF_CGROUP_ITER_DESCENDANTS_PRE;
+            }
             let mut options = event::link_options();
-            if pid.is_some() {
+            if pid.is_some() || *cgroups {
                 options.iter_info = &raw mut info;
                 options.iter_info_len = size_of_val(&info) as u32;
             }

@@ -32,9 +32,12 @@ fn matching(pattern: &Pattern, host: &mut Host<'_>) -> Vec<String> {
     });
     found.sort_unstable();
     found.dedup();
-    found.retain(|name| runs(name, host));
+    found.retain(|name| !OF_A_MAP.contains(&name.as_str()) && runs(name, host));
     found
 }
+
+/// Iterators over the entries of one map, which the kernel wants to be given; a script cannot name one.
+const OF_A_MAP: [&str; 3] = ["bpf_map_elem", "bpf_sk_storage_map", "sockmap"];
 
 /// Whether programs can be attached to an iterator whose struct is known.
 fn runs(name: &str, host: &mut Host<'_>) -> bool {
@@ -71,6 +74,14 @@ impl Provider for Iter {
             return Err(Diagnostic::error("unsupported", pin.span, message)
                 .help("leave the name of the pin out to print what the iterator finds now"));
         }
+        if OF_A_MAP.contains(&what.text.as_str()) {
+            let message = format!(
+                "iter:{} goes over the entries of one map, and there is no way to name it",
+                what.text
+            );
+            return Err(Diagnostic::error("unsupported", what.span, message)
+                .help("iter:bpf_map lists the maps; bpftool map dump shows what is in one"));
+        }
         no_types(host, point)?;
         let context = host.types.find(Some(Tag::Struct), &format!("{CONTEXT}{}", what.text));
         let (Some(Type::Struct(id)), true) = (context, runs(&what.text, host)) else {
@@ -87,7 +98,9 @@ impl Provider for Iter {
         let fields = host.types.structure(id).map(|s| s.fields.as_slice()).unwrap_or_default();
         let object = fields.iter().rfind(|f| matches!(f.ty, Type::Ptr { .. }) && f.name != "meta");
         view.object = object.map(|field| field.offset);
-        let attach = Attach { name, span: point.span, what: Target::Iter { pid: host.pid } };
+        let cgroups = what.text == "cgroup";
+        let over = Target::Iter { pid: host.pid.filter(|_| !cgroups), cgroups };
+        let attach = Attach { name, span: point.span, what: over };
         Ok(vec![Group { section: format!("iter/{}", what.text), attach: vec![attach], view }])
     }
 

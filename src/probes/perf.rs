@@ -144,12 +144,13 @@ impl Provider for Counter {
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
         let Search { point, found, .. } = search;
         let pattern = point.parts.get(1).map_or_else(Pattern::any, |part| Pattern::new(&part.text));
+        let count = point.parts.get(2).map_or("", |part| part.text.as_str());
         let mut names: Vec<String> = self
             .events
             .iter()
             .flat_map(|event| event.names)
             .filter(|name| pattern.matches(name))
-            .map(|name| format!("{}:{name}:", self.names[0]))
+            .map(|name| format!("{}:{name}:{count}", self.names[0]))
             .collect();
         names.sort_unstable();
         names.into_iter().for_each(|name| found(Listed { name, args: vec![] }));

@@ -75,6 +75,7 @@ impl Provider for Special {
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
         let name = match self.target {
             Target::Signal => self.usage.into(),
+            Target::Test | Target::Bench if search.point.parts.len() > 1 => search.point.text.clone(),
             _ => self.names[0].into(),
         };
         (search.found)(Listed { name, args: vec![] });

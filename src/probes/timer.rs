@@ -108,6 +108,11 @@ impl Provider for Timer {
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
         let Search { point, found, .. } = search;
         let pattern = point.parts.get(1).map_or_else(Pattern::any, |part| Pattern::new(&part.text));
+        if let [_, unit, count] = point.parts.as_slice() {
+            // As a script has it.
+            found(Listed { name: format!("{}:{}:{}", self.names[0], unit.text, count.text), args: vec![] });
+            return Ok(());
+        }
         for unit in UNITS.into_iter().filter(|unit| pattern.matches(unit)) {
             found(Listed { name: format!("{}:{unit}:", self.names[0]), args: vec![] });
         }

@@ -53,8 +53,10 @@ struct File {
 
 /// An instruction that is probed.
 struct Place {
-    /// The name after the path: `malloc`, `malloc+4`, `4660`.
+    /// The name after the path: `malloc`, `malloc+4`, `4660`, `file.c:12`.
     name: String,
+    /// It is a line of the source, which a `@` goes before.
+    line: bool,
     /// Where it is in the file.
     offset: u64,
     /// The function that it is the first instruction of: its symbol and its address.
@@ -140,7 +142,7 @@ impl Uprobe {
                     let function = elf.function_at(address).ok().flatten();
                     let entry = function.filter(|f| f.address == address);
                     let entry = entry.map(|f| (f.name.to_owned(), address));
-                    Some(Place { name: name.clone(), offset: elf.file_offset(address)?, entry })
+                    Some(Place { name: name.clone(), line: true, offset: elf.file_offset(address)?, entry })
                 })
                 .collect();
             if !places.is_empty() {
@@ -208,7 +210,7 @@ impl Uprobe {
             })?;
         let entry = (offset == 0).then(|| (name.to_owned(), function.address));
         let name = if offset > 0 { format!("{name}+{offset}") } else { name.to_owned() };
-        Ok(vec![Place { name, offset: place, entry }])
+        Ok(vec![Place { name, line: false, offset: place, entry }])
     }
 
     /// One place by its virtual address, or, `--unsafe`, by where it is in the file.
@@ -224,7 +226,12 @@ impl Uprobe {
             Ok(elf) => elf,
             // Code that a JIT compiler wrote to a file.
             Err(ElfError::NotElf { .. }) if unsafe_mode => {
-                return Ok(vec![Place { name: address.to_string(), offset: address, entry: None }]);
+                return Ok(vec![Place {
+                    name: address.to_string(),
+                    line: false,
+                    offset: address,
+                    entry: None,
+                }]);
             }
             Err(e) => return Err(no_elf(&e, part)),
         };
@@ -256,7 +263,7 @@ impl Uprobe {
             Diagnostic::error("not-code", part.span, message)
         })?;
         let entry = function.filter(|f| f.address == address).map(|f| (f.name.to_owned(), address));
-        Ok(vec![Place { name: address.to_string(), offset: place, entry }])
+        Ok(vec![Place { name: address.to_string(), line: false, offset: place, entry }])
     }
 
     /// An error for an offset that is not where an instruction begins.
@@ -416,7 +423,10 @@ impl Provider for Uprobe {
         let mut groups = vec![];
         for File { path, places } in files {
             let shown = path.to_string_lossy().into_owned();
-            let full = |place: &Place| format!("{provider}:{shown}:{}", place.name);
+            let full = |place: &Place| {
+                let before = if place.line { '@' } else { ':' };
+                format!("{provider}:{shown}{before}{}", place.name)
+            };
             if bulk {
                 let last = point.parts.last().map_or("*", |part| part.text.as_str());
                 for (mut view, places) in self.alike(places, &path, uses, host) {

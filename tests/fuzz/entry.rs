@@ -108,7 +108,7 @@ fn checked(text: &str) -> Option<(ir::Program, Config, Sources)> {
     };
     // No libclang: it is another's, reads files, and would be all that is tested.
     let includes = Includes { libclang: Some("/nonexistent".into()), ..Includes::default() };
-    let options = Options { positional, has_child: true, includes };
+    let options = Options { positional, has_child: true, includes, ..Options::default() };
     let (program, problems) = check::check_with(&expanded.script, &mut host, &options, &mut points::resolve);
     report(problems.iter(), &sources);
     let program = program?;

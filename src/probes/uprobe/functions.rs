@@ -51,7 +51,7 @@ pub(super) fn matching(elf: &Elf, wanted: &Wanted) -> Result<Vec<Place>, ElfErro
         .into_iter()
         .filter_map(|(name, address)| {
             let (name, entry) = (name.to_owned(), Some((name.to_owned(), address)));
-            Some(Place { name, offset: elf.file_offset(address)?, entry })
+            Some(Place { line: false, name, offset: elf.file_offset(address)?, entry })
         })
         .filter(|place| seen.insert(place.offset))
         .collect())
