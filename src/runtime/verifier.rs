@@ -23,6 +23,11 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
         if let Some(reason) = &rejection.reason {
             diagnostic = diagnostic.note(format!("the verifier's reason: {reason}"));
         }
+        if rejection.reason.is_some_and(|reason| reason.contains("bpf_override_return")) {
+            return diagnostic.note(
+                "override() takes a kernel that was built with CONFIG_BPF_KPROBE_OVERRIDE, which this is not",
+            );
+        }
         if rejection.is_too_much() && !job.kernel.has(Feature::Loop) {
             return diagnostic
                 .note(format!(
