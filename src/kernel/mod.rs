@@ -176,6 +176,14 @@ impl Version {
     }
 }
 
+/// A clock's nanoseconds; 0 for one that is unknown. Async-signal-safe.
+pub fn clock(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is ours.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
 /// The size of a page of memory, in bytes.
 pub fn page_size() -> usize {
     // SAFETY: takes a number, returns one.

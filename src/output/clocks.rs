@@ -169,10 +169,7 @@ fn offset(clock: u32) -> i128 {
 }
 
 fn read(clock: libc::clockid_t) -> i128 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live timespec. An unknown clock leaves it zero.
-    unsafe { libc::clock_gettime(clock, &mut now) };
-    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+    crate::kernel::clock(clock).into()
 }
 
 #[cfg(test)]

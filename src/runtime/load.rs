@@ -10,7 +10,6 @@ use libbpf_rs::{Object, ObjectBuilder, OpenMapMut, PrintLevel};
 use object::{Object as _, ObjectSymbol as _};
 
 use super::maps::Map;
-use super::signals::clock;
 use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring, Target};
@@ -167,13 +166,15 @@ fn set_globals(job: &Job<'_>, open: &mut libbpf_rs::OpenObject) -> Result<(), Di
 fn value(job: &Job<'_>, global: Global) -> u64 {
     let child = || job.child.map_or(0, u64::from);
     match global {
-        Global::StartTime => clock(libc::CLOCK_MONOTONIC),
+        Global::StartTime => crate::kernel::clock(libc::CLOCK_MONOTONIC),
         Global::ChildPid => child(),
         Global::TargetPid => job.options.pid.map_or_else(child, u64::from),
         Global::Cpus => job.kernel.possible_cpus().into(),
         Global::PidNamespaceDevice => job.kernel.pid_namespace().device,
         Global::PidNamespaceInode => job.kernel.pid_namespace().inode,
-        Global::TaiOffset => clock(libc::CLOCK_TAI).wrapping_sub(clock(libc::CLOCK_BOOTTIME)),
+        Global::TaiOffset => {
+            crate::kernel::clock(libc::CLOCK_TAI).wrapping_sub(crate::kernel::clock(libc::CLOCK_BOOTTIME))
+        }
     }
 }
 

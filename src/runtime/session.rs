@@ -206,6 +206,14 @@ impl<'a> Session<'a> {
                 format!("system() was asked for {count} more commands, which were not run any more");
             (self.job.report)(&Diagnostic::warning("commands", None, message));
         }
+        let unknown = self.actions.symbols.lost();
+        if unknown > 0 && self.job.options.warnings {
+            let message = format!(
+                "{unknown} mappings of processes were missed: their symbols may be addresses or wrong"
+            );
+            let note = "more programs were started than could be followed";
+            (self.job.report)(&Diagnostic::warning("lost-events", None, message).note(note));
+        }
         self.actions.output.end()?;
         if self.job.config.print_maps_on_exit {
             self.actions.print_all()?;
@@ -347,7 +355,7 @@ impl<'a> Session<'a> {
     /// addresses in place of names.
     fn follow(&mut self) -> bool {
         let wanted = self.user_symbols && !self.job.config.lazy_symbolication;
-        wanted && self.actions.symbols.follow(self.job.kernel.online_cpus()).is_ok()
+        wanted && self.actions.symbols.follow(self.job.kernel.online_cpus()).unwrap_or(false)
     }
 
     /// Notes where the libraries of the processes that we know of are, as long as they run. The result is whether

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::kernel::clock;
+
 /// SIGINT and SIGTERM are caught from here on, and SIGUSR1, which must not kill a tracer. Programs that we execute
 /// have them as they were: handlers, unlike blocked signals, are not passed on.
 pub struct Signals {
@@ -114,12 +116,4 @@ extern "C" fn stop(signal: libc::c_int) {
 
 extern "C" fn note(_: libc::c_int) {
     count(&USER);
-}
-
-/// A clock's nanoseconds. Async-signal-safe.
-pub fn clock(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the struct is ours.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }

@@ -234,7 +234,7 @@ fn find(pid: u32, mapping: &Mapping, key: &FileKey) -> Option<File> {
         // Devices are not compared: some file systems (btrfs, overlayfs) show others in maps than in stat(2).
         file.metadata().is_ok_and(|about| about.is_file() && about.ino() == key.inode)
     };
-    File::open(exact).ok().or_else(|| named.iter().find_map(|name| open_regular(name).filter(same)))
+    open_regular(&exact).or_else(|| named.iter().find_map(|name| open_regular(name).filter(same)))
 }
 
 /// Does not wait for the other end of a pipe that has taken the file's name.

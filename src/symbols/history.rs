@@ -7,16 +7,23 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use super::maps::{self, Content, FileKey, Mapping, Names};
 use super::record::{Event, Record};
 use super::ring::Ring;
+use crate::kernel::clock;
 
+/// How long we wait for the mappings at the start. Then it is over before the first probe is there, and nobody sees us
+/// read them; where there are thousands of processes, it goes on meanwhile.
+const AT_FIRST: Duration = Duration::from_millis(50);
 /// How many processes are remembered. Past that, the half of the ended ones that ended first is forgotten.
 const LIVES: usize = 16_384;
 
 pub(super) struct History {
     rings: Vec<Ring>,
+    /// What came so late that something before it may be still to come, from another CPU.
+    later: Vec<Record>,
     told: Told,
     first: First,
 }
@@ -31,12 +38,20 @@ enum First {
 }
 
 /// What the kernel has told.
-#[derive(Default)]
 struct Told {
     lives: HashMap<u32, Life>,
+    /// When some of them are to be forgotten.
+    limit: usize,
     names: Names,
     /// Files that were mapped once.
     files: HashSet<FileKey>,
+    lost: u64,
+}
+
+impl Default for Told {
+    fn default() -> Told {
+        Told { lives: HashMap::new(), limit: LIVES, names: Names::default(), files: HashSet::new(), lost: 0 }
+    }
 }
 
 struct Life {
@@ -73,12 +88,17 @@ impl History {
         let rings = cpus.iter().map(|cpu| Ring::open(*cpu)).collect::<io::Result<_>>()?;
         let (sender, receiver) = channel();
         // In this order, so that nothing is missed between them.
-        let thread = std::thread::Builder::new().name("mappings".into());
+        // Whoever leaves tracers out of what is traced goes by the name.
+        let thread = std::thread::Builder::new().name("bpftrace".into());
         thread.spawn(move || {
             // Nobody waits for it any more if tracing is over.
             let _ = sender.send(snapshot());
         })?;
-        Ok(History { rings, told: Told::default(), first: First::Coming(receiver) })
+        let first = match receiver.recv_timeout(AT_FIRST) {
+            Ok(snapshot) => First::There(snapshot),
+            Err(_) => First::Coming(receiver),
+        };
+        Ok(History { rings, later: vec![], told: Told::default(), first })
     }
 
     /// What becomes readable when there is much to read.
@@ -89,15 +109,26 @@ impl History {
     /// Reads what the kernel has told since the last time. `new` gets each file that was not mapped before, with the
     /// process that has mapped it and that one's parent.
     pub fn update(&mut self, mut new: impl FnMut([u32; 2], &Mapping, &FileKey)) {
-        let mut records = vec![];
+        let now = clock(libc::CLOCK_MONOTONIC);
+        let records = &mut self.later;
         for ring in &mut self.rings {
             ring.drain(|kind, flags, bytes| records.extend(Record::parse(kind, flags, bytes)));
         }
-        // Each CPU's are in order already.
+        if records.is_empty() {
+            return;
+        }
+        // Each CPU's are in order already. A process goes from one to another: what came while we read may be the
+        // second half of something.
         records.sort_by_key(|record| record.time);
-        for record in records {
+        let ready = records.partition_point(|record| record.time < now);
+        for record in records.drain(..ready) {
             self.told.take(record, &mut new);
         }
+    }
+
+    /// How many records had no room.
+    pub fn lost(&self) -> u64 {
+        self.told.lost
     }
 
     /// Waits until the mappings at the start are known.
@@ -136,7 +167,7 @@ impl Told {
                 let now = self.life(parent).now.clone();
                 let before = self.lives.remove(&pid).map(|earlier| earlier.now);
                 self.lives.insert(pid, Life { now, before, parent, ended: None });
-                if self.lives.len() > LIVES {
+                if self.lives.len() > self.limit {
                     self.forget();
                 }
             }
@@ -146,6 +177,7 @@ impl Told {
                 life.before = Some(std::mem::replace(&mut life.now, fresh));
             }
             Event::Exit => self.life(pid).ended = Some(time),
+            Event::Lost(count) => self.lost += count,
             Event::Map(map) => {
                 let mapping = map.mapping(&mut self.names);
                 let life = self.life(pid);
@@ -172,6 +204,10 @@ impl Told {
             let last = *last;
             self.lives.retain(|_, life| life.ended.is_none_or(|at| at > last));
         }
+        // Where most are alive, it is not tried again for each new one.
+        self.limit = LIVES.max(self.lives.len() * 2);
+        self.names = Names::default();
+        self.files.clear();
     }
 }
 
@@ -217,8 +253,12 @@ mod tests {
     }
 
     fn told(records: impl IntoIterator<Item = Record>) -> (History, Vec<String>) {
-        let mut history =
-            History { rings: vec![], told: Told::default(), first: First::There(Snapshot::new()) };
+        let mut history = History {
+            rings: vec![],
+            later: vec![],
+            told: Told::default(),
+            first: First::There(Snapshot::new()),
+        };
         let mut files = vec![];
         for record in records {
             history.told.take(record, &mut |pids, _, key| files.push(format!("{pids:?} {}", key.path)));

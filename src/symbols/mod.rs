@@ -143,15 +143,20 @@ impl Symbols {
     }
 
     /// Follows what processes map, from now on, so that addresses can be named of processes that have ended or execute
-    /// another program by then. Without effect where nothing is to be kept (`cache_user_symbols`).
+    /// another program by then. Says whether it does: nothing is to be kept with `cache_user_symbols = NONE`.
     ///
     /// # Errors
     /// The kernel's, if it does not tell: addresses of processes that are gone are then shown as numbers.
-    pub fn follow(&mut self, cpus: &[u32]) -> io::Result<()> {
+    pub fn follow(&mut self, cpus: &[u32]) -> io::Result<bool> {
         if self.keep {
             self.sources.history = Some(History::begin(cpus)?);
         }
-        Ok(())
+        Ok(self.keep)
+    }
+
+    /// How much of what is followed the kernel had no room for.
+    pub fn lost(&self) -> u64 {
+        self.sources.history.as_ref().map_or(0, History::lost)
     }
 
     /// What becomes readable when [`Symbols::update`] has much to do; none if nothing is followed.

@@ -2,6 +2,7 @@
 
 use super::maps::{Content, FileKey, Mapping, Names};
 
+const LOST: u32 = 2;
 const COMM: u32 = 3;
 const EXIT: u32 = 4;
 const FORK: u32 = 7;
@@ -18,10 +19,14 @@ pub(super) struct Record {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    Fork { parent: u32 },
+    Fork {
+        parent: u32,
+    },
     Execute,
     Exit,
     Map(Map),
+    /// So many records had no room. They are of any process.
+    Lost(u64),
 }
 
 /// Something executable that was mapped.
@@ -36,13 +41,22 @@ pub(super) struct Map {
 }
 
 impl Record {
-    /// `None` for what is of no interest: threads, other kinds, and what is too short.
+    /// `None` for what is of no interest: threads, other kinds, processes outside of our pid namespace, and what is too
+    /// short.
     pub fn parse(kind: u32, flags: u16, bytes: &[u8]) -> Option<Record> {
         let u32_at = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u64_at = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         // `sample_id_all` with only the time.
         let time_at = bytes.len().checked_sub(8)?;
+        if kind == LOST {
+            // u64 id, lost.
+            return Some(Record { pid: 0, time: u64_at(time_at)?, event: Event::Lost(u64_at(8)?) });
+        }
         let pid = u32_at(0)?;
+        // What the kernel writes for a process that our namespace does not have, and for one without a number any more.
+        if matches!(pid, 0 | u32::MAX) {
+            return None;
+        }
         let event = match kind {
             // u32 pid, ppid, tid, ptid; u64 time. Threads have their process's pid.
             FORK if u32_at(8)? == pid => Event::Fork { parent: u32_at(4)? },
@@ -108,6 +122,12 @@ mod tests {
         assert_eq!(Record::parse(COMM, 0, &comm), None, "a thread's own name");
         assert_eq!(Record::parse(COMM, 1 << 13, &comm).unwrap().event, Event::Execute);
         assert_eq!(Record::parse(COMM, 1 << 13, &[]), None);
+        assert_eq!(
+            Record::parse(COMM, 1 << 13, &bytes(&[0, 0], b"name\0\0\0\0")),
+            None,
+            "of another namespace"
+        );
+        assert_eq!(Record::parse(LOST, 0, &bytes(&[1, 0, 9, 0], &[])).unwrap().event, Event::Lost(9));
     }
 
     #[test]

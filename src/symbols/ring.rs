@@ -11,8 +11,8 @@ use memmap2::{MmapOptions, MmapRaw};
 use crate::kernel::page_size;
 use crate::kernel::perf::open_event;
 
-/// Pages of data, a power of two: with 4 KiB each, some 500 mappings.
-const PAGES: usize = 16;
+/// Pages of data, a power of two: with 4 KiB each, some 1000 mappings.
+const PAGES: usize = 32;
 /// We are woken when so much of it is full.
 const WAKE: u32 = 4;
 /// Where `data_head` and `data_tail` are in the first page.
