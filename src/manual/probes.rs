@@ -122,10 +122,11 @@ pub(super) const PROBES: &[Written] = &[
             "uprobe:file:address",
             "uprobe:file@source:line[:column]",
             "uprobe:file:cpp:\"name\"",
+            "uprobe:archive!/file:function",
         ],
         "When a function of a program or library is called",
         "The file is a path, a command's name or a library's: `uprobe:libc:malloc`. With debug information `args.name` are \
-         the arguments.",
+         the arguments. A library that a ZIP archive (an Android APK) stores without compression is `archive!/file`.",
         "uprobe:/bin/bash:readline { @ = count(); }",
     ),
     probe(
@@ -139,7 +140,7 @@ pub(super) const PROBES: &[Written] = &[
         "usdt",
         &["usdt:file:[provider:]name", "usdt:*:[provider:]name"],
         "At a place that a program or library marks for tracing",
-        "`arg0`, `arg1`, … are what is handed over there. With `*` for the file, in the process of `-p`.",
+        "`arg0`, `arg1`, … are what is handed over there; `bpftrace -lv` lists their sizes and signs. With `*` for the file, in the process of `-p`.",
         "usdt:/usr/bin/python3:function__entry { @[str(arg1)] = count(); }",
     ),
     probe(

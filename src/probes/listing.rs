@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Host, Listed, PROVIDERS, Provider, Search, Searched, definitions, find_provider};
 use crate::diagnostics::Diagnostic;
 use crate::pattern::{Pattern, has_wildcard};
+use crate::process::archive;
 use crate::syntax::ast::{AttachPart, AttachPoint};
 
 /// Calls `found` with every attach point that matches a pattern, provider by provider, in order of their names.
@@ -33,7 +34,10 @@ pub fn list(
         [names, ..] => (Pattern::new(&names.text), pattern.clone()),
         [] => (Pattern::any(), pattern.clone()),
     };
-    let file = point.parts.get(1).is_some_and(|p| !has_wildcard(&p.text) && Path::new(&p.text).is_file());
+    let file = point
+        .parts
+        .get(1)
+        .is_some_and(|p| !has_wildcard(&p.text) && archive::file(Path::new(&p.text)).is_file());
     let mut searched: Vec<&'static dyn Provider> = PROVIDERS
         .iter()
         .copied()

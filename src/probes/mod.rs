@@ -116,6 +116,8 @@ pub struct View {
     pub hidden: Vec<(String, String)>,
     /// Why there are no `args`, where that has a reason.
     pub no_args: Option<Reason>,
+    /// Why an argument that is not here may be one of another function that the attach point means.
+    pub other_args: Option<Reason>,
     /// The program or library that is probed: names mean its types before the kernel's.
     pub program: Option<PathBuf>,
     /// `arg0`, `arg1`, …

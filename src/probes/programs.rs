@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Host, point};
 use crate::diagnostics::{Diagnostic, Span, suggest};
 use crate::pattern::has_wildcard;
+use crate::process::archive::{self, ArchiveError};
 use crate::process::files::Places;
 use crate::process::{executable, mapped_files, root, running, under};
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -31,12 +32,17 @@ pub(super) fn named(
     }
     let places = Places::of(host.pid);
     let found = places.find(&target.text);
-    if !found.is_empty() {
-        return Ok(found);
-    }
     let name = &target.text;
     let message = format!("{provider} target file '{name}' does not exist or is not executable");
     let problem = Diagnostic::error(point::NO_PROGRAM, target.span, message);
+    if let ([only], false) = (found.as_slice(), has_wildcard(name))
+        && let Some(error) = archive::error(only)
+    {
+        return Err(in_archive(&error, problem));
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
     if let Some((path, place)) = name.split_once('@').filter(|(path, _)| !places.find(path).is_empty()) {
         return Err(match provider {
             "uprobe" => problem
@@ -62,6 +68,28 @@ pub(super) fn named(
         Some(help) => problem.help(help),
         None => problem,
     })
+}
+
+/// What is wrong with a member of an archive.
+fn in_archive(error: &ArchiveError, problem: Diagnostic) -> Diagnostic {
+    let problem = problem.note(error.to_string());
+    match error {
+        ArchiveError::Missing { name, others } => {
+            // Another directory, that of an architecture, is the usual mistake.
+            let last = name.rsplit('/').next().unwrap_or_default();
+            let same = others.iter().filter(|other| other.rsplit('/').next() == Some(last));
+            let mut near: Vec<String> = same.take(3).cloned().collect();
+            if near.is_empty() {
+                near = suggest::closest(name, others);
+            }
+            suggest::one_of(&near).into_iter().fold(problem, Diagnostic::help)
+        }
+        ArchiveError::Compressed { .. } => problem.help(
+            "probe the file that it is unpacked to, or store it as it is (zip -0, on Android \
+             extractNativeLibs=\"false\")",
+        ),
+        _ => problem,
+    }
 }
 
 /// All files that a process has mapped as code, or that any process has.

@@ -1,6 +1,7 @@
 //! `uprobe` and `uretprobe`: functions of programs and libraries.
 
 mod functions;
+mod matched;
 mod request;
 mod source;
 mod typed;
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use self::functions::{Wanted, matching, names};
+use self::matched::Matched;
 use self::request::{Request, What};
 use super::arch::Arch;
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, Uses, View, point, programs, view};
@@ -17,6 +19,7 @@ use crate::image::{Attach, Target};
 use crate::ir::{Context, ExprKind, Nesting};
 use crate::kernel::Feature;
 use crate::pattern::has_wildcard;
+use crate::process::archive::{self, Bytes};
 use crate::process::demangle;
 use crate::process::elf::{Elf, ElfError, Function};
 use crate::process::instructions::{Around, around};
@@ -226,10 +229,11 @@ impl Uprobe {
             Ok(elf) => elf,
             // Code that a JIT compiler wrote to a file.
             Err(ElfError::NotElf { .. }) if unsafe_mode => {
+                let start = Bytes::open(path).map_or(0, |bytes| bytes.start());
                 return Ok(vec![Place {
                     name: address.to_string(),
                     line: false,
-                    offset: address,
+                    offset: start.saturating_add(address),
                     entry: None,
                 }]);
             }
@@ -351,16 +355,19 @@ impl Uprobe {
         view: &mut View,
         place: &Place,
         path: &Path,
-        several: bool,
+        matched: &Matched,
         uses: Uses,
         host: &mut Host<'_>,
     ) {
         // The results of many functions are many things, so they are numbers.
-        if !uses.typed || (self.ret && several) {
+        if !uses.typed || (self.ret && matched.several) {
             return;
         }
         match &place.entry {
-            Some((name, address)) => typed::describe(view, path, (name, *address), self.ret, host),
+            Some((name, address)) => {
+                typed::describe(view, path, (name, *address), self.ret, host);
+                view.other_args = matched.others(place, path, host);
+            }
             None => {
                 view.no_args = Some(view::Reason {
                     note: "arguments are known only where a function is entered".into(),
@@ -378,10 +385,11 @@ impl Uprobe {
         uses: Uses,
         host: &mut Host<'_>,
     ) -> Vec<(View, Vec<Place>)> {
+        let matched = Matched::new(&places, true);
         let mut found: Vec<(View, Vec<Place>)> = vec![];
         for place in places {
             let mut view = self.view(0, &place, path, uses, host);
-            self.describe(&mut view, &place, path, true, uses, host);
+            self.describe(&mut view, &place, path, &matched, uses, host);
             match found.iter_mut().find(|(other, _)| other.same(&view, uses)) {
                 Some((_, others)) => others.push(place),
                 None => found.push((view, vec![place])),
@@ -423,6 +431,7 @@ impl Provider for Uprobe {
         let mut groups = vec![];
         for File { path, places } in files {
             let shown = path.to_string_lossy().into_owned();
+            let file = archive::file(&path).to_string_lossy().into_owned();
             let full = |place: &Place| {
                 let before = if place.line { '@' } else { ':' };
                 format!("{provider}:{shown}{before}{}", place.name)
@@ -440,7 +449,7 @@ impl Provider for Uprobe {
                         ids => view::name_constant(ids.first().copied().unwrap_or(0)),
                     };
                     let offsets = places.into_iter().map(|place| place.offset).collect();
-                    let what = Target::UprobeMulti { path: shown.clone(), offsets, ret, pid, name_ids };
+                    let what = Target::UprobeMulti { path: file.clone(), offsets, ret, pid, name_ids };
                     let section = format!("{provider}.multi");
                     groups.push(Group {
                         section,
@@ -450,12 +459,13 @@ impl Provider for Uprobe {
                 }
                 continue;
             }
+            let matched = Matched::new(&places, several);
             for place in places {
                 let name = full(&place);
                 let name_id = id(&name);
                 let mut view = self.view(name_id, &place, &path, uses, host);
-                self.describe(&mut view, &place, &path, several, uses, host);
-                let what = Target::Uprobe { path: shown.clone(), offset: place.offset, ret, pid, name_id };
+                self.describe(&mut view, &place, &path, &matched, uses, host);
+                let what = Target::Uprobe { path: file.clone(), offset: place.offset, ret, pid, name_id };
                 let attach = vec![Attach { name, span: point.span, what }];
                 groups.push(Group { section: provider.into(), attach, view });
             }

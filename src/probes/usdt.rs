@@ -9,6 +9,7 @@ use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target, UsdtPlace};
 use crate::ir::{Binary, Context, Expr, ExprKind, Nesting};
 use crate::pattern::{Pattern, has_wildcard};
+use crate::process::archive;
 use crate::process::elf::{Elf, ElfError};
 use crate::process::usdt::{self, Argument, Operand, Register, Syntax};
 use crate::syntax::ast::{AttachPart, AttachPoint};
@@ -193,6 +194,37 @@ fn held(register: &Register, ty: &Type) -> Option<Expr> {
     })
 }
 
+/// The arguments of a probe for listings: what its places have at each number.
+#[derive(Default)]
+struct Declared(Vec<Vec<String>>);
+
+impl Declared {
+    fn add(&mut self, elf: &Elf, place: &usdt::Usdt) {
+        let readable = words(elf, place).len();
+        for (n, argument) in usdt::arguments(&place.arguments, Syntax::HOST).into_iter().enumerate() {
+            let kind = match argument {
+                Ok(argument) if n < readable => {
+                    let unsigned = if argument.signed { "" } else { "u" };
+                    format!("{unsigned}int{}", 8 * u32::from(argument.size))
+                }
+                // Those after the first that is not there are not either.
+                _ => "unreadable".into(),
+            };
+            match self.0.get_mut(n) {
+                Some(kinds) if kinds.contains(&kind) => {}
+                Some(kinds) => kinds.push(kind),
+                None => self.0.push(vec![kind]),
+            }
+        }
+    }
+
+    /// `int32 arg0`
+    fn lines(self) -> Vec<String> {
+        let numbered = self.0.into_iter().enumerate();
+        numbered.map(|(n, kinds)| format!("{} arg{n}", kinds.join(" or "))).collect()
+    }
+}
+
 /// Places of one probe with the arguments in the same registers and memory.
 struct Alike {
     words: Vec<Expr>,
@@ -220,6 +252,7 @@ impl Provider for Usdt {
         let mut groups = vec![];
         for (elf, places) in found {
             let path = elf.path().to_string_lossy().into_owned();
+            let file = archive::file(elf.path()).to_string_lossy().into_owned();
             // The compiler may have made several places of one, and each may have its arguments elsewhere.
             let mut by_name: BTreeMap<String, Vec<Alike>> = BTreeMap::new();
             for place in places {
@@ -253,7 +286,7 @@ impl Provider for Usdt {
                     view.words = words;
                     view.moved_by = moved_by;
                     view.func = Some(view::user_symbol(view::load(Arch::HOST.ip, Type::U64)));
-                    let (path, pid) = (path.clone(), host.pid);
+                    let (path, pid) = (file.clone(), host.pid);
                     let what = Target::Usdt { path, places, pid, name_id, bulk, first: n == 0 };
                     let attach = vec![Attach { name: name.clone(), span: point.span, what }];
                     let section = if bulk { "uprobe.multi" } else { "uprobe" };
@@ -269,7 +302,7 @@ impl Provider for Usdt {
     }
 
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
-        let Search { point, host, found, .. } = search;
+        let Search { point, verbose, host, found } = search;
         let of_process = host.pid.is_some() || host.command.is_some();
         if point.parts.len() < 2 && !of_process {
             return Err(Diagnostic::error(
@@ -284,14 +317,18 @@ impl Provider for Usdt {
             whole.parts.push(AttachPart { text: "*".into(), quoted: false, span: point.span });
         }
         let request = Request::parse(&whole, host, true)?;
-        let mut names = vec![];
+        let mut listed: BTreeMap<String, Declared> = BTreeMap::new();
         for (elf, places) in request.found(&whole, host)? {
             let path = elf.path().display();
-            names.extend(places.iter().map(|place| format!("usdt:{path}:{}:{}", place.provider, place.name)));
+            for place in &places {
+                let declared = listed.entry(format!("usdt:{path}:{}:{}", place.provider, place.name));
+                let declared = declared.or_default();
+                if verbose {
+                    declared.add(&elf, place);
+                }
+            }
         }
-        names.sort_unstable();
-        names.dedup();
-        names.into_iter().for_each(|name| found(Listed { name, args: vec![] }));
+        listed.into_iter().for_each(|(name, declared)| found(Listed { name, args: declared.lines() }));
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ impl View {
             args: None,
             hidden: vec![],
             no_args: None,
+            other_args: None,
             program: None,
             words: vec![],
             retval: None,

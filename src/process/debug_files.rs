@@ -4,23 +4,11 @@
 //! The places are those of GDB and elfutils: [GDB's manual, "Separate Debug
 //! Files"](https://sourceware.org/gdb/current/onlinedocs/gdb.html/Separate-Debug-Files.html).
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use object::{Object, ObjectSymbolTable};
 
-/// Maps a whole file.
-pub fn map(path: &Path) -> io::Result<Mmap> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
-    }
-    // SAFETY: the map is read only. A file that shrinks meanwhile ends this process with SIGBUS, as it does every
-    // tool that maps the programs that it reads; package managers replace files instead of writing to them.
-    unsafe { Mmap::map(&file) }
-}
+use super::archive::Bytes;
 
 /// Whether a file has a table of all its symbols.
 pub fn has_symbols(file: &object::File<'_>) -> bool {
@@ -49,7 +37,7 @@ pub fn find(
     path: &Path,
     dirs: &[PathBuf],
     wanted: fn(&object::File<'_>) -> bool,
-) -> Option<(PathBuf, Mmap)> {
+) -> Option<(PathBuf, Bytes)> {
     let id = file.build_id().ok().flatten();
     let link = file.gnu_debuglink().ok().flatten();
     let link = link.and_then(|(name, crc)| Some((std::str::from_utf8(name).ok()?, crc)));
@@ -72,7 +60,7 @@ pub fn find(
         places.push((usual[0].join(own_dir.strip_prefix("/").unwrap_or(own_dir)).join(name), false));
     }
     places.into_iter().filter(|(place, _)| *place != path).find_map(|(place, named)| {
-        let map = map(&place).ok()?;
+        let map = Bytes::open(&place).ok()?;
         let found = object::File::parse(&*map).ok()?;
         // What belongs to another build would put probes into the middle of instructions.
         let same = match (id, found.build_id().ok().flatten()) {
@@ -92,7 +80,7 @@ pub fn find(
 
 /// The file that several programs' debug information shares, which `dwz` made: `.gnu_debugaltlink` of the file at
 /// `path` names it.
-pub fn shared(file: &object::File<'_>, path: &Path, dirs: &[PathBuf]) -> Option<(PathBuf, Mmap)> {
+pub fn shared(file: &object::File<'_>, path: &Path, dirs: &[PathBuf]) -> Option<(PathBuf, Bytes)> {
     let (name, id) = file.gnu_debugaltlink().ok().flatten()?;
     let name = Path::new(std::str::from_utf8(name).ok()?);
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -103,7 +91,7 @@ pub fn shared(file: &object::File<'_>, path: &Path, dirs: &[PathBuf]) -> Option<
         places.extend(name.file_name().map(|name| dir.join(".dwz").join(name)));
     }
     places.into_iter().find_map(|place| {
-        let map = map(&place).ok()?;
+        let map = Bytes::open(&place).ok()?;
         let found = object::File::parse(&*map).ok()?;
         let same = found.build_id().ok().flatten() == Some(id);
         drop(found);

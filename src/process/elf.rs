@@ -4,22 +4,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use memmap2::Mmap;
 use object::{
     Object, ObjectSection, ObjectSegment, ObjectSymbol, ObjectSymbolTable, SymbolFlags, SymbolKind,
     SymbolSection, elf,
 };
 
+use super::archive::Bytes;
 use super::debug_files;
 
-/// An executable or a shared library, mapped into memory.
+/// An executable or a shared library, mapped into memory. It may lie in an archive: what is said of places in the file
+/// is then of the archive.
 pub struct Elf {
     path: PathBuf,
-    map: Mmap,
+    map: Bytes,
     /// Where a file of its symbols may be, besides the usual places.
     dirs: Vec<PathBuf>,
     /// See [`Elf::debug`].
-    debug: OnceLock<Option<Mmap>>,
+    debug: OnceLock<Option<Bytes>>,
     /// What is loaded.
     segments: Vec<Segment>,
 }
@@ -74,12 +75,17 @@ impl Elf {
 
     /// As [`Elf::open`]. A file of symbols is also looked for in `dirs`.
     pub fn open_with(path: &Path, dirs: &[PathBuf]) -> Result<Elf, ElfError> {
-        let map = debug_files::map(path).map_err(|error| ElfError::Open { path: path.into(), error })?;
+        let map = Bytes::open(path).map_err(|error| ElfError::Open { path: path.into(), error })?;
         let not_elf = |hint| ElfError::NotElf { path: path.into(), hint };
         match map.get(..4) {
             Some(b"\x7fELF") => {}
             Some([b'#', b'!', ..]) => {
                 return Err(not_elf(Some("it is a script, so probe its interpreter instead")));
+            }
+            Some(b"PK\x03\x04") => {
+                return Err(not_elf(Some(
+                    "it is a ZIP archive, in which a library is written ARCHIVE!/lib/libx.so",
+                )));
             }
             _ => return Err(not_elf(None)),
         }
@@ -101,7 +107,7 @@ impl Elf {
     }
 
     /// Its symbols in a file of their own, looked for when somebody asks for symbols and it has none itself.
-    fn debug(&self) -> Option<&Mmap> {
+    fn debug(&self) -> Option<&Bytes> {
         let find = || {
             let file = parse(&self.map, &self.path).ok().filter(|file| !debug_files::has_symbols(file))?;
             debug_files::find(&file, &self.path, &self.dirs, debug_files::has_symbols).map(|(_, map)| map)
@@ -175,15 +181,17 @@ impl Elf {
 
     /// Where the code at an address is in the file, which is what the kernel wants to know.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
-        self.offset_in(address, true)
+        self.offset_in(address, true)?.checked_add(self.map.start())
     }
 
     /// Where the data at an address is in the file.
     pub fn data_offset(&self, address: u64) -> Option<u64> {
         // A segment may be both: one that is writable and executable.
-        self.offset_in(address, false).or_else(|| self.offset_in(address, true))
+        let offset = self.offset_in(address, false).or_else(|| self.offset_in(address, true))?;
+        offset.checked_add(self.map.start())
     }
 
+    /// From the beginning of the ELF file.
     fn offset_in(&self, address: u64, code: bool) -> Option<u64> {
         self.segments
             .iter()
@@ -236,6 +244,7 @@ impl Elf {
 
     /// The address of code that is somewhere in the file: the opposite of [`Elf::file_offset`].
     pub fn code_address(&self, offset: u64) -> Option<u64> {
+        let offset = offset.checked_sub(self.map.start())?;
         let code = self.segments.iter().filter(|s| s.code);
         let found = { code }.find(|s| (s.offset..s.offset.saturating_add(s.size)).contains(&offset))?;
         (offset - found.offset).checked_add(found.address)
@@ -247,7 +256,9 @@ impl Elf {
 
     /// The bytes of code at an address, at most `len`.
     pub fn code(&self, address: u64, len: u64) -> &[u8] {
-        let Some(start) = self.file_offset(address).and_then(|o| usize::try_from(o).ok()) else { return &[] };
+        let Some(start) = self.offset_in(address, true).and_then(|o| usize::try_from(o).ok()) else {
+            return &[];
+        };
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let end = start.saturating_add(len).min(self.map.len());
         self.map.get(start..end).unwrap_or(&[])
@@ -255,12 +266,12 @@ impl Elf {
 
     /// Whether the file has no table of all its functions, only of those that others may call.
     pub fn is_stripped(&self) -> bool {
-        let has_table = |map: &Mmap| parse(map, &self.path).is_ok_and(|f| debug_files::has_symbols(&f));
+        let has_table = |map: &Bytes| parse(map, &self.path).is_ok_and(|f| debug_files::has_symbols(&f));
         !has_table(&self.map) && !self.debug().is_some_and(has_table)
     }
 }
 
-fn parse<'a>(map: &'a Mmap, path: &Path) -> Result<object::File<'a>, ElfError> {
+fn parse<'a>(map: &'a Bytes, path: &Path) -> Result<object::File<'a>, ElfError> {
     object::File::parse(&**map).map_err(|e| ElfError::Damaged { path: path.into(), reason: e.to_string() })
 }
 

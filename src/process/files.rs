@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::archive::{self, Bytes};
 use super::{ldcache, under};
 use crate::pattern::Pattern;
 
@@ -93,7 +94,7 @@ impl Places {
             return None;
         }
         let direct = under(self.root.as_deref(), Path::new(name));
-        if direct.is_file() {
+        if archive::file(&direct).is_file() {
             return Some(direct);
         }
         if name.contains('/') {
@@ -103,8 +104,14 @@ impl Places {
         places.into_iter().find(|path| path.is_file())
     }
 
-    /// The paths that match a pattern, component by component.
+    /// The paths that match a pattern, component by component; names in an archive are matched whole.
     fn glob(&self, text: &str) -> Vec<PathBuf> {
+        if let Some((archives, names)) = text.split_once("!/") {
+            let members = self.glob(archives).into_iter().filter(|path| path.is_file());
+            let pattern = Pattern::new(names);
+            let fits = |path: &PathBuf| archive::member(path).is_some_and(|(_, name)| pattern.matches(name));
+            return members.flat_map(|path| archive::members(&path)).filter(fits).collect();
+        }
         let start = match (&self.root, text.starts_with('/')) {
             (Some(root), _) => root.clone(),
             (None, true) => PathBuf::from("/"),
@@ -149,6 +156,9 @@ fn entries(dir: &Path) -> impl Iterator<Item = String> + use<> {
 }
 
 fn is_elf(path: &Path) -> bool {
+    if archive::file(path) != path {
+        return Bytes::open(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
+    }
     let mut magic = [0; 4];
     path.is_file()
         && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()

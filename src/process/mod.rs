@@ -1,5 +1,6 @@
 //! Facts about processes and the files they run.
 
+pub mod archive;
 pub mod debug_files;
 pub mod demangle;
 pub mod elf;

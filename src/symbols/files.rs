@@ -13,6 +13,7 @@ use object::{Object, ObjectSegment};
 
 use super::maps::{FileKey, Mapping};
 use super::{Frame, Inlined, Symbol};
+use crate::process::archive::Bytes;
 use crate::process::debug_files;
 
 /// All files that were ever asked for, opened once and kept: an executable may be deleted or replaced, and its
@@ -48,7 +49,7 @@ struct Separate {
 
 impl Separate {
     fn of(file: &Path, dirs: &[PathBuf]) -> Option<Separate> {
-        let map = debug_files::map(file).ok()?;
+        let map = Bytes::open(file).ok()?;
         let elf = object::File::parse(&*map).ok()?;
         if debug_files::has_symbols(&elf) && debug_files::has_debug_info(&elf) {
             return None;

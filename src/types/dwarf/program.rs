@@ -12,6 +12,7 @@ use gimli::{
 
 use super::index::Index;
 use super::sections::{DebugFile, Dwarf, Package, Packed, Sections, Slice};
+use crate::process::archive::Bytes;
 use crate::process::debug_files;
 
 pub type Unit<'d> = gimli::Unit<Slice<'d>>;
@@ -77,7 +78,7 @@ pub enum Missing {
 impl Program {
     pub fn open(path: &Path, dirs: &[PathBuf]) -> Result<Program, Missing> {
         let unreadable = |e: &dyn std::fmt::Display| Missing::Unreadable(format!("{}: {e}", path.display()));
-        let map = debug_files::map(path).map_err(|e| unreadable(&e))?;
+        let map = Bytes::open(path).map_err(|e| unreadable(&e))?;
         let file = object::File::parse(&*map).map_err(|e| unreadable(&e))?;
         let separate = if debug_files::has_debug_info(&file) {
             None

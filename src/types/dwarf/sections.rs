@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use gimli::{DwarfPackageSections, DwarfSections, EndianSlice, RunTimeEndian};
-use memmap2::Mmap;
 use object::{CompressionFormat, Object, ObjectSection};
+
+use crate::process::archive::Bytes;
 
 /// How everything here is read.
 pub type Slice<'d> = EndianSlice<'d, RunTimeEndian>;
@@ -26,7 +27,7 @@ pub enum Section {
 /// A file with debug information, and the sections of a program (or of its separate file) or of a package.
 pub struct DebugFile<S> {
     pub path: PathBuf,
-    map: Mmap,
+    map: Bytes,
     endian: RunTimeEndian,
     sections: S,
 }
@@ -38,13 +39,13 @@ pub type Packed = DwarfPackageSections<Section>;
 
 impl DebugFile<Sections> {
     /// The sections of a program or of its separate debug file.
-    pub fn of_program(path: PathBuf, map: Mmap) -> Option<Self> {
+    pub fn of_program(path: PathBuf, map: Bytes) -> Option<Self> {
         Self::load(path, map, |section| DwarfSections::load(|id| Ok::<_, ()>(section(Some(id.name())))).ok())
     }
 
     /// A `.dwo` file.
     pub fn of_unit(path: PathBuf) -> Option<Self> {
-        let map = crate::process::debug_files::map(&path).ok()?;
+        let map = Bytes::open(&path).ok()?;
         Self::load(path, map, |section| DwarfSections::load(|id| Ok::<_, ()>(section(id.dwo_name()))).ok())
     }
 
@@ -56,7 +57,7 @@ impl DebugFile<Sections> {
 impl DebugFile<Packed> {
     /// A `.dwp` file.
     pub fn of_package(path: PathBuf) -> Option<Self> {
-        let map = crate::process::debug_files::map(&path).ok()?;
+        let map = Bytes::open(&path).ok()?;
         Self::load(path, map, |section| {
             DwarfPackageSections::load(|id| Ok::<_, gimli::Error>(section(id.dwo_name()))).ok()
         })
@@ -70,7 +71,7 @@ impl DebugFile<Packed> {
 impl<S> DebugFile<S> {
     fn load(
         path: PathBuf,
-        map: Mmap,
+        map: Bytes,
         sections: impl FnOnce(&dyn Fn(Option<&str>) -> Section) -> Option<S>,
     ) -> Option<Self> {
         let file = object::File::parse(&*map).ok()?;

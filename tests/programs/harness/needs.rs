@@ -81,6 +81,8 @@ impl Needs {
             "there are no kernel headers (linux-libc-dev)",
         );
         add("strace", in_path("strace"), "strace is not installed");
+        add("python3", in_path("python3"), "python3 is not installed");
+        add("dwp", in_path("dwp"), "dwp is not installed (binutils)");
         Needs(needs)
     }
 
