@@ -373,11 +373,16 @@ impl Checker<'_, '_> {
             name_span,
             format!("args does not contain a field named '{name}'"),
         );
+        let others = self.in_view(|v| v.other_args.clone());
         error = match similar(name, names.iter().copied()) {
             Some(names) => error.help(names),
+            None if names.is_empty() && others.is_some() => error.note("this function has no arguments"),
             None if names.is_empty() => error.note("this probe has no arguments"),
             None => error.note(format!("it has {}", names.join(", "))),
         };
+        if let Some(why) = others {
+            error = why.help.into_iter().fold(error.note(why.note), Diagnostic::help);
+        }
         self.fail(error)
     }
 

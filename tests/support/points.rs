@@ -27,6 +27,7 @@ fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str
         args: None,
         hidden: vec![],
         no_args: None,
+        other_args: None,
         program: None,
         words: vec![],
         retval: None,
