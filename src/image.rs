@@ -186,10 +186,11 @@ pub enum Target {
     Test,
     Bench,
     /// Read to its end once everything is attached. `pid` limits it to one task; `cgroups` is whether it goes over
-    /// these, which takes an order to be named.
+    /// these, which takes an order to be named. With `pin` it is not read, but left behind as that file.
     Iter {
         pid: Option<u32>,
         cgroups: bool,
+        pin: Option<String>,
     },
     Kprobe {
         function: String,
@@ -292,6 +293,14 @@ impl Target {
     /// Whether the program is not attached: the loader runs it when its time has come.
     pub fn is_run_by_us(&self) -> bool {
         matches!(self, Target::Begin | Target::End | Target::Signal | Target::Test | Target::Bench)
+    }
+
+    /// The file that it is left behind as.
+    pub fn pin(&self) -> Option<&str> {
+        match self {
+            Target::Iter { pin, .. } => pin.as_deref(),
+            _ => None,
+        }
     }
 
     /// How many probes this is: what `Attached N probes` and the limit `max_probes` count.

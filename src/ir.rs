@@ -145,8 +145,20 @@ pub enum StmtKind {
         event: EventId,
         args: Vec<Expr>,
     },
+    /// Writes a string to the file that an iterator's reader reads: `bpf_seq_write`. This and the next only with
+    /// [`Context::Objects`].
+    SeqWrite(Expr),
+    /// As `bpf_seq_printf` does it: the kernel's own format, and at most [`SEQ_ARGUMENTS`] scalars of 64 bits or
+    /// strings, of which the kernel takes less than 512 bytes together.
+    SeqPrintf {
+        format: String,
+        args: Vec<Expr>,
+    },
     Block(Vec<Stmt>),
 }
+
+/// `MAX_BPRINTF_VARARGS` of `linux/bpf.h`.
+pub const SEQ_ARGUMENTS: usize = 12;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {

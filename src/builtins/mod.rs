@@ -12,6 +12,7 @@ mod meta;
 mod names;
 mod network;
 mod output;
+mod pinned;
 mod printing;
 mod process;
 mod stacks;

@@ -43,6 +43,9 @@ pub const TABLE: &[Builtin] = &[
 const TUPLE: &str = "to print several values, make them one, print((a, b)), or use printf";
 
 fn printf(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    if call.check.is_pinned() {
+        return super::pinned::printf(call);
+    }
     call.formatted(|format| EventKind::Printf { format, to: PrintTo::Output })
 }
 
@@ -127,6 +130,9 @@ fn count(call: &mut Call<'_, '_, '_>, index: usize, what: &str) -> Checked<Optio
 
 fn print_value(call: &mut Call<'_, '_, '_>, value: Value) -> Checked<Value> {
     only_value(call)?;
+    if call.check.is_pinned() {
+        return super::pinned::value(call, value);
+    }
     Ok(call.send(EventKind::PrintValue, vec![value.expr]))
 }
 

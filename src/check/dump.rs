@@ -125,6 +125,14 @@ impl Dump<'_, '_> {
                 let text = format!("emit {}({})", event.0, self.list(args));
                 self.line(depth, &text)
             }
+            StmtKind::SeqWrite(text) => {
+                let text = format!("write {}", self.expr(text));
+                self.line(depth, &text)
+            }
+            StmtKind::SeqPrintf { format, args } => {
+                let text = format!("write {format:?}({})", self.list(args));
+                self.line(depth, &text)
+            }
             StmtKind::Block(body) => {
                 self.line(depth, "block")?;
                 self.stmts(body, depth + 1)

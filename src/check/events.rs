@@ -6,7 +6,7 @@ use super::shape::Value;
 use super::{Call, Checked, Checker, Stop, build};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::format::{Conversion, Format, FormatError, Spec};
-use crate::image::{Event, EventId, EventKind, StringId};
+use crate::image::{Event, EventId, EventKind, PrintTo, StringId};
 use crate::ir;
 use crate::syntax::ast;
 use crate::types::Type;
@@ -34,12 +34,23 @@ impl Events {
 }
 
 impl Checker<'_, '_> {
-    /// The statement that sends a record.
+    /// The statement that sends a record. An error where nobody is there to get it, but for warnings about a run.
     pub fn emit(&mut self, kind: EventKind, args: Vec<ir::Expr>, span: Span) -> ir::Stmt {
+        if self.is_pinned() {
+            if !matches!(kind, EventKind::Warning { .. }) {
+                self.report(nobody_there(&kind, span));
+            }
+            return build::stmt(ir::StmtKind::Block(vec![]), span);
+        }
         let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
         types.iter().for_each(|ty| self.host.types.close(ty));
         let event = self.pass.events.add(Event { kind, args: types, span });
         build::stmt(ir::StmtKind::Emit { event, args }, span)
+    }
+
+    /// Whether the program at hand runs when there is no bpftrace any more.
+    pub fn is_pinned(&self) -> bool {
+        self.in_view(|view| Some(view.pinned)).unwrap_or_default()
     }
 
     /// A string of the image, by number.
@@ -151,7 +162,7 @@ impl Call<'_, '_, '_> {
 
     /// The place of a part of the format, where the literal is written as it reads: escapes move what follows
     /// them, so then it is the whole literal.
-    fn within_format(&self, text: &str, range: &std::ops::Range<usize>) -> Span {
+    pub fn within_format(&self, text: &str, range: &std::ops::Range<usize>) -> Span {
         let Some(ast::Expr { kind: ast::ExprKind::Str(_), span }) = self.syntax.first() else {
             return self.arg_span(0);
         };
@@ -166,6 +177,31 @@ impl Call<'_, '_, '_> {
         let start = span.start as usize + 1 + escapes + range.start;
         Span::new(span.file, start, start + range.len())
     }
+}
+
+/// What a pinned iterator asks of a bpftrace that is gone.
+fn nobody_there(kind: &EventKind, span: Span) -> Diagnostic {
+    const PRINT: &str = "printf() and print() of numbers and strings write to the pinned file";
+    const MAPS: &str =
+        "printf() shows single values; \"bpftool map dump\" shows maps as long as the pin is there";
+    let (what, help) = match kind {
+        EventKind::Printf { to: PrintTo::Error, .. } => ("an error message", PRINT),
+        EventKind::Printf { to: PrintTo::Warning, .. } => ("a warning", PRINT),
+        EventKind::Printf { to: PrintTo::Output, .. } | EventKind::PrintValue => ("this", PRINT),
+        EventKind::PrintMap { .. } | EventKind::PrintEntry { .. } => ("printing maps", MAPS),
+        EventKind::Clear(_) => ("clear()", "delete(@map, key) deletes one entry"),
+        EventKind::Zero(_) => ("zero()", "@map[key] = 0 sets one entry"),
+        EventKind::Time { .. } => ("time()", "nsecs is a number"),
+        EventKind::Exit => ("exit()", "return goes on to the next object"),
+        EventKind::Join { .. } => ("join()", PRINT),
+        EventKind::Cat { .. } => ("cat()", PRINT),
+        EventKind::System { .. } => ("system()", PRINT),
+        EventKind::Unwatch => ("unwatch()", PRINT),
+        EventKind::Warning { .. } | EventKind::HelperError { .. } => ("warnings", PRINT),
+    };
+    let message =
+        format!("a pinned iterator cannot do this: {what} takes bpftrace, which is gone when it is read");
+    Diagnostic::error("pinned-iterator", span, message).help(help)
 }
 
 /// A `%` that begins no conversion, with the letter after it.

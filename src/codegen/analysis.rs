@@ -129,7 +129,10 @@ impl Walk {
                 self.optional(value.as_ref());
                 self.facts.returns_in_loop |= self.depth > 0;
             }
-            StmtKind::Emit { args, .. } => args.iter().for_each(|arg| self.expr(arg)),
+            StmtKind::Emit { args, .. } | StmtKind::SeqPrintf { args, .. } => {
+                args.iter().for_each(|arg| self.expr(arg));
+            }
+            StmtKind::SeqWrite(text) => self.expr(text),
             StmtKind::Block(body) => self.statements(body),
             StmtKind::Break | StmtKind::Continue => (),
         }
@@ -327,7 +330,10 @@ fn each_statement_within<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Stmt)) {
 /// Calls `visit` with each expression that is directly in a statement.
 pub(super) fn statement_operands<'e>(statement: &'e Stmt, visit: &mut dyn FnMut(&'e Expr)) {
     match &statement.kind {
-        StmtKind::Expr(e) | StmtKind::SetVar { value: e, .. } | StmtKind::Return(Some(e)) => visit(e),
+        StmtKind::Expr(e)
+        | StmtKind::SetVar { value: e, .. }
+        | StmtKind::Return(Some(e))
+        | StmtKind::SeqWrite(e) => visit(e),
         StmtKind::SetMap { key, value, .. } => {
             key.iter().for_each(&mut *visit);
             visit(value);
@@ -340,7 +346,7 @@ pub(super) fn statement_operands<'e>(statement: &'e Stmt, visit: &mut dyn FnMut(
             visit(start);
             visit(end);
         }
-        StmtKind::Emit { args, .. } => args.iter().for_each(visit),
+        StmtKind::Emit { args, .. } | StmtKind::SeqPrintf { args, .. } => args.iter().for_each(visit),
         StmtKind::ForMap { .. }
         | StmtKind::Block(_)
         | StmtKind::Break

@@ -138,8 +138,11 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.when(lost, |g| g.bump(Counter::LostEvents as u32))
     }
 
-    /// Tells the user that a helper failed.
+    /// Tells the user that a helper failed, where there is one.
     pub(super) fn report_helper(&mut self, helper: u32, result: IntValue<'c>) -> Result<()> {
+        if self.is_pinned() {
+            return Ok(());
+        }
         let (kind, args) = (helper_error(&helpers::name(helper)), vec![Type::I32]);
         let event = self.object.add_event(Event { kind, args, span: self.place });
         self.reserve(event, EVENT_HEAD + 8, |g, record| {
@@ -149,8 +152,11 @@ impl<'g, 'c> Gen<'g, 'c> {
         })
     }
 
-    /// Sends an event without arguments.
+    /// Sends an event without arguments, where somebody takes it.
     pub(super) fn notify(&mut self, kind: EventKind, span: Span) -> Result<()> {
+        if self.is_pinned() {
+            return Ok(());
+        }
         let event = self.object.add_event(Event { kind, args: vec![], span });
         let layout = sequence([], &self.program.layouts);
         self.emit_in_place(event, &[], &layout)

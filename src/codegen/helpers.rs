@@ -12,6 +12,7 @@ pub(super) mod id {
     pub(in crate::codegen) const PROBE_READ_KERNEL: u32 = 113;
     pub(in crate::codegen) const PROBE_READ_USER_STR: u32 = 114;
     pub(in crate::codegen) const PROBE_READ_KERNEL_STR: u32 = 115;
+    pub(in crate::codegen) const SEQ_PRINTF: u32 = 126;
     pub(in crate::codegen) const SEQ_WRITE: u32 = 127;
     pub(in crate::codegen) const RINGBUF_OUTPUT: u32 = 130;
     pub(in crate::codegen) const RINGBUF_RESERVE: u32 = 131;

@@ -22,6 +22,7 @@ mod probe_names;
 mod program;
 mod rounds;
 mod search;
+mod seq;
 mod stack;
 mod stmt;
 mod string;

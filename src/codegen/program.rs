@@ -229,22 +229,6 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.when(missing, |g| g.leave(None))
     }
 
-    /// Writes a byte to the file that an iterator's reader reads, by which the reader gets its objects in pieces.
-    fn pace(&mut self) -> Result<()> {
-        if self.probe.context != ir::Context::Objects {
-            return Ok(());
-        }
-        let ll = self.ll;
-        // `struct bpf_iter_meta *` is the first thing in every iterator's context, and `struct seq_file *` in that.
-        let meta = ll.load_volatile(self.frame.context, Int::U64)?;
-        let file = ll.load_volatile(ll.pointer(meta)?, Int::U64)?;
-        let byte = self.stack_temp(8)?;
-        ll.store(byte.ptr, ll.imm(0), 8, 8)?;
-        let file = ll.pointer(file)?;
-        ll.helper(id::SEQ_WRITE, &[file.into(), byte.ptr.into(), ll.imm(1).into()])?;
-        Ok(())
-    }
-
     /// Runs code if an `i1` is set.
     pub(super) fn when(
         &mut self,

@@ -39,6 +39,8 @@ impl<'g, 'c> Gen<'g, 'c> {
                 g.leave(value)
             }
             StmtKind::Emit { event, args } => g.emit(*event, args),
+            StmtKind::SeqWrite(text) => g.seq_write(text),
+            StmtKind::SeqPrintf { format, args } => g.seq_printf(format, args),
             StmtKind::Block(body) => g.statements(body),
         })
     }

@@ -109,10 +109,10 @@ pub(super) const PROBES: &[Written] = &[
     ),
     probe(
         "iter",
-        &["iter:object"],
+        &["iter:object[:pin]"],
         "Once for each object of the kernel",
         "`task`, `task_file`, `task_vma`, `bpf_map`, …: `bpftrace -l 'iter:*'`. What is there is seen once, then tracing \
-         ends.",
+         ends. With a pin (`list` is `/sys/fs/bpf/list`) it is left behind as a file instead: reading that shows what is there then.",
         "iter:task { printf(\"%d %s\\n\", ctx.task.pid, ctx.task.comm); }",
     ),
     probe(

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::detach;
 use super::event::{self, PerfEvent};
 use super::link::{self, Places, When};
 use super::refusal::refused;
+use super::{detach, pin};
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::{Feature, Kernel};
 use crate::process::threads;
@@ -23,17 +23,30 @@ pub struct Attachment {
 }
 
 /// A program over objects of the kernel, which runs when somebody reads it.
-pub struct Objects(OwnedFd);
+pub struct Objects {
+    link: OwnedFd,
+    pin: Option<String>,
+}
 
 impl Objects {
     /// Opens a list of its objects: reading that to the end runs the program for each.
     pub fn open(&self) -> io::Result<File> {
         // SAFETY: takes a descriptor that is open; the new one is ours.
-        match unsafe { libbpf_sys::bpf_iter_create(self.0.as_raw_fd()) } {
+        match unsafe { libbpf_sys::bpf_iter_create(self.link.as_raw_fd()) } {
             // SAFETY: as above.
             fd if fd >= 0 => Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) })),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// The file that it is to be left behind as, for others to read.
+    pub fn pin(&self) -> Option<&str> {
+        self.pin.as_deref()
+    }
+
+    /// Makes that file, where there is to be one.
+    pub fn leave(&self) -> Result<(), AttachError> {
+        self.pin().map_or(Ok(()), |path| pin::pin(self.link.as_fd(), path))
     }
 }
 
@@ -266,7 +279,7 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
             Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FEXIT)?.into())
         }
         Target::Fsession { .. } => Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FSESSION)?.into()),
-        Target::Iter { pid, cgroups } => {
+        Target::Iter { pid, cgroups, pin } => {
             let mut info = libbpf_sys::bpf_iter_link_info::default();
             info.task.pid = pid.unwrap_or(0);
             if *cgroups {
@@ -280,7 +293,7 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
                 options.iter_info_len = size_of_val(&info) as u32;
             }
             let link = event::create_link(program, 0, libbpf_sys::BPF_TRACE_ITER, &options)?;
-            Ok(Objects(link).into())
+            Ok(Objects { link, pin: pin.clone() }.into())
         }
         Target::Kprobe { function, module, offset, ret, name_id } => {
             let name = match module {

@@ -1,18 +1,19 @@
 //! `iter`: programs that the kernel runs once for each of its objects (tasks, their files, BPF maps, …) when somebody
 //! reads the list of them.
 
+use super::pin::BPF_FS;
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, point};
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Nesting};
 use crate::pattern::Pattern;
-use crate::syntax::ast::{AttachPoint, Tag};
+use crate::syntax::ast::{AttachPart, AttachPoint, Tag};
 use crate::types::Type;
 use crate::types::store::Signature;
 
 pub(super) struct Iter;
 
-const USAGE: &str = "iter:task, iter:task_file or iter:task_vma";
+const USAGE: &str = "iter:task or, to leave it behind as a file, iter:task:name";
 
 /// What the kernel calls an iterator's program, and the struct that the program gets: `DEFINE_BPF_ITER_FUNC` in
 /// `include/linux/bpf.h`.
@@ -44,6 +45,37 @@ fn runs(name: &str, host: &mut Host<'_>) -> bool {
     host.types.function(None, &format!("{FUNCTION}{name}")).is_some()
 }
 
+/// The file that a pin is: relative ones are below where the BPF file system usually is.
+fn pin_path(pin: &AttachPart) -> Result<String, Diagnostic> {
+    let text = pin.text.as_str();
+    let wrong = |message: String| Diagnostic::error("attach-point-pin", pin.span, message);
+    let path = match text.strip_prefix('/') {
+        _ if text.is_empty() => {
+            let help = format!("write iter:task:name for {BPF_FS}/name, or leave the last colon out");
+            return Err(wrong("the pin has no name".into()).help(help));
+        }
+        _ if crate::pattern::has_wildcard(text) => {
+            return Err(wrong("a pin is one file, which takes no wildcards".into()));
+        }
+        _ if text.contains('\0') => return Err(wrong("no file has a NUL in its name".into())),
+        Some(_) => text.to_owned(),
+        None if text.split('/').any(|part| part == "..") => {
+            let help = format!("a pin elsewhere is written with its whole path, beginning with {BPF_FS}");
+            return Err(wrong(format!("\"{text}\" leads out of {BPF_FS}")).help(help));
+        }
+        None => format!("{BPF_FS}/{text}"),
+    };
+    let Some(name) = path.rsplit('/').next().filter(|name| !name.is_empty()) else {
+        return Err(wrong(format!("\"{text}\" is a directory: the pin has no name")));
+    };
+    if name.contains('.') {
+        return Err(wrong(format!("the pin cannot be called \"{name}\""))
+            .note("names in a BPF file system have no dots")
+            .help(format!("call it {}", name.replace('.', "_"))));
+    }
+    Ok(path)
+}
+
 fn no_types(host: &mut Host<'_>, point: &AttachPoint) -> Result<(), Diagnostic> {
     let Some(problem) = host.types.problem() else { return Ok(()) };
     Err(Diagnostic::error("no-btf", point.span, problem)
@@ -68,12 +100,7 @@ impl Provider for Iter {
             return Err(Diagnostic::error("attach-point-wildcard", what.span, message)
                 .help("bpftrace -l 'iter:*' lists the iterators of this kernel"));
         }
-        if let Some(pin) = pin.first() {
-            // Whoever reads a pinned one has no bpftrace that prints what it finds.
-            let message = "pinned iterators are not supported yet";
-            return Err(Diagnostic::error("unsupported", pin.span, message)
-                .help("leave the name of the pin out to print what the iterator finds now"));
-        }
+        let pin = pin.first().map(pin_path).transpose()?;
         if OF_A_MAP.contains(&what.text.as_str()) {
             let message = format!(
                 "iter:{} goes over the entries of one map, and there is no way to name it",
@@ -99,7 +126,8 @@ impl Provider for Iter {
         let object = fields.iter().rfind(|f| matches!(f.ty, Type::Ptr { .. }) && f.name != "meta");
         view.object = object.map(|field| field.offset);
         let cgroups = what.text == "cgroup";
-        let over = Target::Iter { pid: host.pid.filter(|_| !cgroups), cgroups };
+        view.pinned = pin.is_some();
+        let over = Target::Iter { pid: host.pid.filter(|_| !cgroups), cgroups, pin };
         let attach = Attach { name, span: point.span, what: over };
         Ok(vec![Group { section: format!("iter/{}", what.text), attach: vec![attach], view }])
     }

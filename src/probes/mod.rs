@@ -16,6 +16,7 @@ mod kprobe;
 mod link;
 mod listing;
 mod perf;
+mod pin;
 mod point;
 mod programs;
 mod rawtracepoint;
@@ -137,6 +138,8 @@ pub struct View {
     pub nesting: ir::Nesting,
     /// See [`ir::Probe::returns_zero`].
     pub returns_zero: bool,
+    /// Whoever reads this iterator later gets what it prints, and there is no bpftrace that could do anything else.
+    pub pinned: bool,
     /// The kernel cannot limit these to the process of `-p`, so the program has to compare pids itself.
     pub filter_pid: bool,
 }

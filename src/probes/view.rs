@@ -34,6 +34,7 @@ impl View {
             space: Space::Kernel,
             nesting,
             returns_zero: false,
+            pinned: false,
             filter_pid: false,
         }
     }
@@ -54,6 +55,7 @@ impl View {
             && self.space == other.space
             && self.nesting == other.nesting
             && self.returns_zero == other.returns_zero
+            && self.pinned == other.pinned
             && self.filter_pid == other.filter_pid
     }
 }

@@ -144,6 +144,9 @@ impl<'a> Session<'a> {
         if self.job.options.dry_run {
             return Ok(());
         }
+        if !stopped {
+            self.pin(attached.places.iterators())?;
+        }
         self.announce(&attached)?;
         if let Some(child) = child.as_deref_mut() {
             child.start()?;
@@ -155,6 +158,7 @@ impl<'a> Session<'a> {
             }
         }
         if !stopped {
+            self.tell_pins(attached.places.iterators())?;
             self.iterate(attached.places.iterators())?;
         }
         // With nothing attached, nothing is ever going to happen.
@@ -167,13 +171,38 @@ impl<'a> Session<'a> {
         self.end()
     }
 
+    /// Leaves iterators behind as files: all or, where one of them cannot be, none.
+    fn pin(&self, iterators: &[Objects]) -> Result<(), Diagnostic> {
+        for (n, iterator) in iterators.iter().enumerate() {
+            let Err(problem) = iterator.leave() else { continue };
+            for path in iterators.iter().take(n).filter_map(Objects::pin) {
+                // What cannot be taken back stays, and the error below says that something is wrong.
+                let _ = std::fs::remove_file(path);
+            }
+            let mut places = self.job.image.manifest.programs.iter().flat_map(|program| &program.attach);
+            let span = places.rfind(|place| place.what.pin() == iterator.pin()).map(|place| place.span);
+            let error = Diagnostic::error("pin", span, problem.message);
+            return Err(problem.help.into_iter().fold(error, Diagnostic::help));
+        }
+        Ok(())
+    }
+
+    fn tell_pins(&mut self, iterators: &[Objects]) -> Result<(), Stop> {
+        for path in iterators.iter().filter_map(Objects::pin) {
+            // Behind what `BEGIN` printed.
+            self.drain_to_the_end()?;
+            self.actions.output.text("pinned", format!("Program pinned to {path}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
     /// Runs programs over objects of the kernel. They write a byte for each object, so that the kernel gives us pieces of
     /// the work: what was sent meanwhile is handled before the next one.
     fn iterate(&mut self, iterators: &[Objects]) -> Result<(), Stop> {
         let problem =
             |what, e| Diagnostic::error("iterator", None, format!("the iterator cannot be {what}: {e}"));
         let mut piece = [0; PIECE];
-        for iterator in iterators {
+        for iterator in iterators.iter().filter(|iterator| iterator.pin().is_none()) {
             let mut objects = iterator.open().map_err(|e| problem("opened", e))?;
             loop {
                 let read = match objects.read(&mut piece) {

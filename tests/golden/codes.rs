@@ -55,6 +55,8 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("not-on-this-machine", "it takes another processor"),
     ("output", "basics::a file that is not there"),
     ("pattern", "listing::a pattern that looks like a file"),
+    ("pin", "iter::pins that cannot be made"),
+    ("pinned-iterator", "iter::what a pinned iterator cannot do"),
     ("record", "it takes a damaged record"),
     ("renamed-function", "probes::functions by the names that they have here"),
     ("ring", "it takes a kernel without memory"),

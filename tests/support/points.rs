@@ -39,6 +39,7 @@ fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str
         object: None,
         nesting: Nesting::Never,
         returns_zero: false,
+        pinned: false,
         filter_pid: false,
     };
     match provider {
