@@ -1,11 +1,11 @@
 //! What a kernel may lack, tried out with tiny programs and with links that cannot succeed.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use libbpf_sys as sys;
 
-use super::Version;
+use super::{Version, owned};
 
 /// What a kernel may or may not have, with the version that brought it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -344,15 +344,6 @@ pub fn instruction_limit() -> Option<u32> {
     let log = verifier_log(sys::BPF_PROG_TYPE_KPROBE, &RETURN_0);
     let (_, limit) = log.split_once("(limit ")?;
     limit.split(')').next()?.parse().ok()
-}
-
-/// The descriptor that libbpf returned, or its error.
-fn owned(fd: RawFd) -> io::Result<OwnedFd> {
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: it has just been made for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

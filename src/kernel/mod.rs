@@ -14,6 +14,8 @@ pub mod tracefs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -21,6 +23,16 @@ pub use features::Feature;
 pub use namespace::PidNamespace;
 pub use privilege::{Capabilities, Capability, Lockdown};
 use tracefs::{Tracefs, TracefsError};
+
+/// The descriptor that a system call (or a function of libbpf or libc that hands its result on) has just made, or its
+/// error, which is in `errno`.
+pub(crate) fn owned(result: impl Into<libc::c_long>) -> io::Result<OwnedFd> {
+    match RawFd::try_from(result.into()) {
+        // SAFETY: the kernel has just made it for us, so nothing else owns it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// The kernel we run on. Cheap to make; nothing is read before it is asked for.
 #[derive(Default)]

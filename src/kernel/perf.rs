@@ -1,7 +1,9 @@
 //! `perf_event_open(2)`.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+
+use super::owned;
 
 /// Opens an event of a process, or of all of them, on a CPU, or on all of them where that is possible.
 ///
@@ -14,7 +16,7 @@ pub fn open_event(
     let cpu = cpu.map_or(Ok(-1), libc::c_int::try_from);
     let cpu = cpu.map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: the attributes are a valid `perf_event_attr`, of which the kernel reads as much as it says it has.
-    let fd = unsafe {
+    owned(unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
             std::ptr::from_ref(attr),
@@ -23,10 +25,5 @@ pub fn open_event(
             -1,
             libc::c_ulong::from(libbpf_sys::PERF_FLAG_FD_CLOEXEC),
         )
-    };
-    match libc::c_int::try_from(fd) {
-        // SAFETY: the kernel has just made this descriptor for us, so nothing else owns it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    })
 }

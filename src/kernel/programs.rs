@@ -1,9 +1,11 @@
 //! The BPF programs that run in the kernel.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use libbpf_sys as sys;
+
+use super::owned;
 
 /// A program with what is needed to trace its functions.
 #[derive(Debug)]
@@ -35,14 +37,6 @@ pub fn running(mut each: impl FnMut(Running)) -> io::Result<()> {
 pub fn by_id(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes a number.
     owned(unsafe { sys::bpf_prog_get_fd_by_id(id) })
-}
-
-fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
-    match fd {
-        // SAFETY: the kernel has just made it for us.
-        0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 fn describe(id: u32, program: &OwnedFd) -> Option<Running> {

@@ -6,9 +6,11 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use super::owned;
 
 /// `TRACEFS_MAGIC` of `linux/magic.h`.
 const MAGIC: u64 = 0x7472_6163;
@@ -107,7 +109,7 @@ fn c_path(path: &Path) -> io::Result<CString> {
 
 fn open_at(dir: RawFd, path: &CStr, flags: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the path is a C string; the kernel checks everything else.
-    owned(unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC) }.into())
+    owned(unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC) })
 }
 
 fn filesystem(dir: &OwnedFd) -> Option<u64> {
@@ -137,15 +139,6 @@ fn mount() -> io::Result<OwnedFd> {
             return Err(io::Error::last_os_error());
         }
         owned(libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, 0))
-    }
-}
-
-/// The descriptor that a system call returned, or its error.
-fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
-    match RawFd::try_from(result) {
-        // SAFETY: the kernel has just made it, so nobody else owns it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 

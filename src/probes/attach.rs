@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::event::{self, PerfEvent};
 use super::link::{self, Places, When};
-use super::refusal::refused;
+use super::refusal::{AttachError, Refusal, refused};
 use super::{detach, pin};
 use crate::image::{Attach, Cpus, Sample, Target};
-use crate::kernel::{Feature, Kernel};
+use crate::kernel::{Feature, Kernel, owned};
 use crate::process::threads;
 
 /// Links into the kernel; dropping them detaches.
@@ -31,12 +31,8 @@ pub struct Objects {
 impl Objects {
     /// Opens a list of its objects: reading that to the end runs the program for each.
     pub fn open(&self) -> io::Result<File> {
-        // SAFETY: takes a descriptor that is open; the new one is ours.
-        match unsafe { libbpf_sys::bpf_iter_create(self.link.as_raw_fd()) } {
-            // SAFETY: as above.
-            fd if fd >= 0 => Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) })),
-            _ => Err(io::Error::last_os_error()),
-        }
+        // SAFETY: takes a descriptor that is open.
+        Ok(owned(unsafe { libbpf_sys::bpf_iter_create(self.link.as_raw_fd()) })?.into())
     }
 
     /// The file that it is to be left behind as, for others to read.
@@ -177,16 +173,6 @@ impl From<Objects> for Attachment {
     }
 }
 
-/// Why an attach point could not be attached.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct AttachError {
-    /// What the kernel refused, in words.
-    pub message: String,
-    /// What can be done about it.
-    pub help: Option<String>,
-}
-
 /// Attaches a loaded program, by its descriptor, to one place of its list. Not for those that the runtime runs itself:
 /// [`Target::is_run_by_us`].
 pub fn attach(kernel: &Kernel, program: BorrowedFd<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
@@ -196,18 +182,6 @@ pub fn attach(kernel: &Kernel, program: BorrowedFd<'_>, attach: &Attach) -> Resu
             AttachError { message: format!("Unable to attach probe: {}: {message}", attach.name), help: None }
         }
     })
-}
-
-/// Why a system call or libbpf gave nothing.
-pub(super) enum Refusal {
-    Os(i32),
-    Words(String),
-}
-
-impl Refusal {
-    pub(super) fn last() -> Refusal {
-        Refusal::Os(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
-    }
 }
 
 fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<Attachment, Refusal> {
@@ -223,11 +197,8 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
             Ok(Attachment::default())
         }
         Target::Tracepoint { category, event, name_id } => {
-            let id = kernel
-                .tracefs()
-                .map_err(|e| Refusal::Words(e.to_string()))?
-                .event_id(category, event)
-                .map_err(|e| Refusal::Os(e.raw_os_error().unwrap_or(libc::EINVAL)))?;
+            let id =
+                kernel.tracefs().map_err(|e| Refusal::Words(e.to_string()))?.event_id(category, event)?;
             let kind = libbpf_sys::PERF_TYPE_TRACEPOINT;
             let event = PerfEvent { kind, config: id, ..PerfEvent::default() };
             on_event(kernel, program, event.open(any_cpu())?, *name_id)

@@ -1,7 +1,7 @@
 //! Attaching to the running kernel. What a test sees is how often its program ran, as the kernel counts it.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,11 @@ use inkwell::targets::{
 };
 use libbpf_rs::{Object, ObjectBuilder, ProgramMut};
 
-use super::attach::{AttachError, Attachment, attach, missed};
+use super::attach::{Attachment, attach, missed};
+use super::refusal::AttachError;
 use crate::diagnostics::Span;
 use crate::image::{Attach, Cpus, Sample, Target};
-use crate::kernel::{Feature, Kernel};
+use crate::kernel::{Feature, Kernel, owned};
 use crate::process::elf::Elf;
 
 /// Says so and returns false where the test cannot run.
@@ -67,12 +68,8 @@ fn object(section: &str) -> Object {
 
 /// Has the kernel count runs while it lives.
 fn statistics() -> OwnedFd {
-    // SAFETY: a descriptor that the kernel makes for us, checked right after.
-    unsafe {
-        let fd = libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME);
-        assert!(fd >= 0, "cannot count runs: {}", std::io::Error::last_os_error());
-        OwnedFd::from_raw_fd(fd)
-    }
+    // SAFETY: takes a number.
+    owned(unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) }).expect("counted runs")
 }
 
 fn runs(program: &ProgramMut<'_>) -> u64 {

@@ -1,10 +1,11 @@
 //! Events of `perf_event_open(2)`, which single probes hang on.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use super::attach::Refusal;
+use super::refusal::Refusal;
 use crate::image::Sample;
+use crate::kernel::owned;
 use crate::kernel::perf::open_event;
 
 /// What the system call is asked for.
@@ -71,7 +72,7 @@ impl PerfEvent {
         // Threads and children of a process are the process, too. A probe is in the process's memory anyway.
         attr.set_inherit(u64::from(self.pid.is_some() && self.sample.is_some()));
         let pid = process(self.pid)?;
-        open_event(&attr, pid, cpu).map_err(|e| Refusal::Os(e.raw_os_error().unwrap_or(libc::EINVAL)))
+        Ok(open_event(&attr, pid, cpu)?)
     }
 }
 
@@ -104,7 +105,7 @@ pub(super) fn create_link(
 ) -> Result<OwnedFd, Refusal> {
     // SAFETY: the program's descriptor is open, the kernel checks the other one, and the options state their own size.
     let fd = unsafe { libbpf_sys::bpf_link_create(program.as_raw_fd(), target, kind, options) };
-    owned(fd.into())
+    Ok(owned(fd)?)
 }
 
 /// Hangs a program on an event, for kernels that have no links for these: it is there as long as the event is.
@@ -114,15 +115,6 @@ pub(super) fn hang(program: BorrowedFd<'_>, event: &OwnedFd) -> Result<(), Refus
     // SAFETY: both descriptors are open, and the second one is passed as a number.
     match unsafe { libc::ioctl(event.as_raw_fd(), SET_BPF, program.as_raw_fd()) } {
         0 => Ok(()),
-        _ => Err(Refusal::last()),
-    }
-}
-
-/// The descriptor that a system call returned, or its error.
-pub(super) fn owned(fd: libc::c_long) -> Result<OwnedFd, Refusal> {
-    match libc::c_int::try_from(fd) {
-        // SAFETY: the kernel has just made this descriptor for us, so nothing else owns it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(Refusal::last()),
+        _ => Err(std::io::Error::last_os_error().into()),
     }
 }

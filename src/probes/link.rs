@@ -6,8 +6,9 @@ use std::ptr;
 
 use libbpf_sys as sys;
 
-use super::attach::Refusal;
-use super::event::{create_link, link_options, owned};
+use super::event::{create_link, link_options};
+use super::refusal::Refusal;
+use crate::kernel::owned;
 
 /// When the program of a link over many functions runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(super) fn trampoline(program: BorrowedFd<'_>, kind: sys::bpf_attach_type) ->
 pub(super) fn raw_tracepoint(program: BorrowedFd<'_>, event: &str) -> Result<OwnedFd, Refusal> {
     let event = CString::new(event).map_err(|_| Refusal::Os(libc::ENOENT))?;
     // SAFETY: the name is a C string, and the program's descriptor is open.
-    owned(unsafe { sys::bpf_raw_tracepoint_open(event.as_ptr(), program.as_raw_fd()) }.into())
+    Ok(owned(unsafe { sys::bpf_raw_tracepoint_open(event.as_ptr(), program.as_raw_fd()) })?)
 }
 
 /// Numbers of probe names as the kernel takes them.

@@ -39,6 +39,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use listing::list;
+pub use refusal::AttachError;
 pub use session::join;
 pub use view::Reason;
 

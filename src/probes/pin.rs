@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::attach::AttachError;
+use super::refusal::AttachError;
 
 /// Where the BPF file system is.
 pub(super) const BPF_FS: &str = "/sys/fs/bpf";

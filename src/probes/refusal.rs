@@ -1,21 +1,41 @@
 //! What it means when the kernel refuses to attach, in words.
 
-use super::attach::AttachError;
 use super::functions;
 use crate::image::{Attach, Cpus, Sample, Target};
 use crate::kernel::Kernel;
 
+/// Why an attach point could not be attached.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct AttachError {
+    /// What the kernel refused, in words.
+    pub message: String,
+    /// What can be done about it.
+    pub help: Option<String>,
+}
+
+/// Why a system call or libbpf gave nothing.
+pub(super) enum Refusal {
+    Os(i32),
+    Words(String),
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Refusal {
+        Refusal::Os(error.raw_os_error().unwrap_or(libc::EINVAL))
+    }
+}
+
 /// Explains an error number for what was asked for.
 pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachError {
     let (why, help) = match errno {
-        libc::EPERM | libc::EACCES => permission(kernel, &attach.what),
+        libc::EPERM | libc::EACCES => permission(&attach.what),
         _ => reason(kernel, &attach.what, errno),
     };
     AttachError { message: format!("Unable to attach probe: {}: {why}", attach.name), help }
 }
 
-fn permission(kernel: &Kernel, what: &Target) -> (String, Option<String>) {
-    let _ = kernel;
+fn permission(what: &Target) -> (String, Option<String>) {
     let perf = matches!(what, Target::Perf { .. } | Target::Tracepoint { .. });
     let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
     let level = paranoid.ok().and_then(|text| text.trim().parse::<i32>().ok()).unwrap_or(0);

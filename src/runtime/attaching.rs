@@ -15,7 +15,8 @@ use crate::config::Missing;
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Program, Target};
 use crate::kernel::Kernel;
-use crate::probes::attach::{AttachError, Attachment, attach};
+use crate::probes::AttachError;
+use crate::probes::attach::{Attachment, attach};
 
 /// So few probes are attached before anybody notices, and by this thread.
 const FEW: usize = 16;

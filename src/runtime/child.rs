@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostics::Diagnostic;
+use crate::kernel::owned;
 
 /// How long a command may take to end after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -208,13 +209,8 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers, and the new descriptor is ours.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    match RawFd::try_from(fd) {
-        // SAFETY: as above.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // SAFETY: takes numbers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
 /// The file that a command's first word means: as it is if it holds a slash, else looked up in `PATH`.

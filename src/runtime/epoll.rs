@@ -1,8 +1,10 @@
 //! Waiting for several things at once.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
+
+use crate::kernel::owned;
 
 /// What we wait for.
 #[derive(Clone, Copy)]
@@ -34,12 +36,8 @@ pub(super) struct Epoll(OwnedFd);
 
 impl Epoll {
     pub fn new() -> io::Result<Epoll> {
-        // SAFETY: takes a number; the new descriptor is ours.
-        match unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) } {
-            -1 => Err(io::Error::last_os_error()),
-            // SAFETY: as above.
-            fd => Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) })),
-        }
+        // SAFETY: takes a number.
+        owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Epoll)
     }
 
     pub fn add(&self, fd: BorrowedFd<'_>, event: Event) -> io::Result<()> {

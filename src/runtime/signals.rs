@@ -2,11 +2,11 @@
 //! asks twice does not want to wait for one.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::kernel::clock;
+use crate::kernel::{clock, owned};
 
 /// SIGINT and SIGTERM are caught from here on, and SIGUSR1, which must not kill a tracer. Programs that we execute
 /// have them as they were: handlers, unlike blocked signals, are not passed on.
@@ -62,12 +62,8 @@ impl Signals {
 }
 
 fn counter() -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers; the new descriptor is ours.
-    match unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) } {
-        -1 => Err(io::Error::last_os_error()),
-        // SAFETY: as above.
-        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-    }
+    // SAFETY: takes numbers.
+    owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
 }
 
 /// Sets a counter back to zero; the result is whether it was more.
