@@ -86,6 +86,17 @@ pub fn members(archive: &Path) -> Vec<PathBuf> {
     names.filter(|name| !name.ends_with('/')).map(|name| format!("{archive}{MARK}{name}").into()).collect()
 }
 
+/// The file in an archive whose bytes are at an offset, as a path; `None` for what is no archive.
+pub fn member_at(archive: &Path, offset: u64) -> Option<PathBuf> {
+    let map = map(archive).ok().filter(|map| map.starts_with(LOCAL))?;
+    let offset = usize::try_from(offset).ok()?;
+    let found = entries(&map).ok()?.flatten().find_map(|entry| {
+        let name = std::str::from_utf8(entry.name).ok()?;
+        entry.content(&map, name).is_ok_and(|range| range.contains(&offset)).then(|| name.to_owned())
+    })?;
+    Some(format!("{}{MARK}{found}", archive.display()).into())
+}
+
 /// Why a member of an archive cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
@@ -334,6 +345,9 @@ mod tests {
         assert_eq!(file(&archive), archive);
         assert_eq!(Bytes::open(&archive).unwrap().start(), 0);
         assert_eq!(members(&archive).len(), 4);
+        assert_eq!(member_at(&archive, bytes.start() + 3).as_deref(), Some(path.as_path()));
+        assert_eq!(member_at(&archive, bytes.start() + 4), None);
+        assert_eq!(member_at(Path::new("/proc/self/exe"), 0), None);
         let none = Bytes::open(&odd.join("x.zip!/none")).map(|_| ()).unwrap_err();
         assert_eq!(none.to_string(), "the archive has no file 'none'");
         assert!(Bytes::open(&odd.join("y.zip!/a")).is_err());

@@ -13,8 +13,9 @@ use object::{Object, ObjectSegment};
 
 use super::maps::{FileKey, Mapping};
 use super::{Frame, Inlined, Symbol};
-use crate::process::archive::Bytes;
-use crate::process::debug_files;
+use crate::process::archive::{self, Bytes};
+use crate::process::elf::Elf as Program;
+use crate::process::{debug_files, demangle as mangled};
 
 /// All files that were ever asked for, opened once and kept: an executable may be deleted or replaced, and its
 /// process gone, by the time that its symbols are shown.
@@ -38,6 +39,8 @@ struct Opened {
     file: File,
     build_id: Option<Option<Vec<u8>>>,
     separate: Option<Option<Separate>>,
+    /// Where it is an archive: the library that was asked for last.
+    library: Option<Option<Program>>,
 }
 
 /// What was taken out of a file: its symbol table, its debug information, or both.
@@ -74,7 +77,7 @@ impl Separate {
 
 impl Opened {
     fn new(file: File) -> Opened {
-        Opened { file, build_id: None, separate: None }
+        Opened { file, build_id: None, separate: None, library: None }
     }
 
     /// The file's separate debug information, and the address in it of an offset of the file.
@@ -82,6 +85,23 @@ impl Opened {
         let path = self.path();
         let separate = self.separate.get_or_insert_with(|| Separate::of(&path, dirs)).as_ref()?;
         Some((separate.path.clone(), separate.address(offset)?))
+    }
+
+    /// The function at an offset of an archive, in the library that is there: its symbol, and how far it is.
+    fn in_archive(&mut self, offset: u64) -> Option<(String, u64)> {
+        let path = self.path();
+        let known = self.library.as_ref().is_some_and(|library| {
+            library.as_ref().is_none_or(|library| library.code_address(offset).is_some())
+        });
+        if !known {
+            // What is no archive, or has no library where code was mapped, is not asked again.
+            let member = archive::member_at(&path, offset);
+            self.library = Some(member.and_then(|member| Program::open(&member).ok()));
+        }
+        let library = self.library.as_ref()?.as_ref()?;
+        let address = library.code_address(offset)?;
+        let function = library.function_at(address).ok().flatten()?;
+        Some((function.name.to_owned(), address - function.address))
     }
 
     /// A name that leads to the file whatever became of its own.
@@ -152,11 +172,18 @@ impl Files {
                 Symbolized::Unknown(_) => None,
             }
         };
-        look(path, Input::FileOffset(offset)).or_else(|| {
-            let opened = self.opened.get_mut(key)?.as_mut()?;
-            let (path, address) = opened.separate(&self.debug_files, offset)?;
-            look(path, Input::VirtOffset(address))
-        })
+        look(path, Input::FileOffset(offset))
+            .or_else(|| {
+                let opened = self.opened.get_mut(key)?.as_mut()?;
+                let (path, address) = opened.separate(&self.debug_files, offset)?;
+                look(path, Input::VirtOffset(address))
+            })
+            .or_else(|| {
+                let (name, offset) = self.opened.get_mut(key)?.as_mut()?.in_archive(offset)?;
+                let spelled = mangled::demangled(&name).filter(|_| demangle);
+                let (name, module) = (spelled.unwrap_or(name), Some(key.path.clone()));
+                Some(Symbol { name, offset, module, source: None })
+            })
     }
 
     /// The same with the place in the source, and the functions that were inlined there.
