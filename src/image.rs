@@ -57,6 +57,8 @@ pub enum Counter {
     MissedRuns = 1,
     /// Stacks that the stack map had no room for.
     LostStacks = 2,
+    /// One more than the code of an `exit()` that the ring buffer had no room for.
+    LostExit = 3,
     /// The first of the script's maps.
     Maps = 8,
 }

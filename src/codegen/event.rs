@@ -13,8 +13,8 @@ use super::program::Gen;
 use crate::diagnostics::Span;
 use crate::image::{Counter, Cpus, EVENT_HEAD, Event, EventId, EventKind, Ring, Target, packed};
 use crate::ir::Expr;
-use crate::types::Type;
 use crate::types::layout::{Sequence, sequence};
+use crate::types::{Int, Type};
 
 impl<'g, 'c> Gen<'g, 'c> {
     pub(super) fn emit(&mut self, event: EventId, args: &'g [Expr]) -> Result<()> {
@@ -33,8 +33,25 @@ impl<'g, 'c> Gen<'g, 'c> {
         let rare = self.probe.attach.iter().all(|attach| {
             attach.what.is_run_by_us() || matches!(attach.what, Target::Perf { cpus: Cpus::One, .. })
         });
-        let exit = matches!(self.object.events.get(event.0 as usize).map(|e| &e.kind), Some(EventKind::Exit));
+        let exit = self.is_exit(event);
         self.object.ring(self.ll, if rare || exit { Ring::Small } else { Ring::Large })
+    }
+
+    fn is_exit(&self, event: EventId) -> bool {
+        matches!(self.object.events.get(event.0 as usize).map(|e| &e.kind), Some(EventKind::Exit))
+    }
+
+    /// There was no room for a record: that is counted, but `exit()` must not get lost with what filled the buffer.
+    fn lost(&mut self, exit: Option<IntValue<'c>>) -> Result<()> {
+        let Some(code) = exit else { return self.bump(Counter::LostEvents as u32) };
+        let ll = self.ll;
+        let counters = self.object.counters(ll)?;
+        let key = self.stack_temp(4)?;
+        ll.store(key.ptr, ll.imm(Counter::LostExit as u64), 4, 4)?;
+        let slot = ll.helper_ptr(id::MAP_LOOKUP, &[counters.into(), key.ptr.into()])?;
+        let missing = ll.is_null(slot)?;
+        let code = ll.builder.build_int_add(code, ll.imm(1), "")?;
+        self.either(missing, |_| Ok(()), |g| g.ll.store(slot, code, 8, 8))
     }
 
     /// Writes a record's head and the gaps between its arguments.
@@ -63,7 +80,11 @@ impl<'g, 'c> Gen<'g, 'c> {
     fn emit_in_place(&mut self, event: EventId, args: &'g [Expr], layout: &Sequence) -> Result<()> {
         let size = EVENT_HEAD.saturating_add(layout.size).next_multiple_of(8);
         let sizes: Vec<u32> = args.iter().map(|arg| self.size_of(&arg.ty)).collect();
-        self.reserve(event, size, |g, record| {
+        let exit = match args {
+            [code] if self.is_exit(event) => Some(self.scalar(code)?),
+            _ => None,
+        };
+        self.reserve(event, size, exit, |g, record| {
             g.begin_record(record, event, layout, &sizes, size)?;
             for (arg, offset) in args.iter().zip(&layout.offsets) {
                 let to = g.part(record, EVENT_HEAD + offset)?;
@@ -77,6 +98,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         &mut self,
         event: EventId,
         size: u32,
+        exit: Option<IntValue<'c>>,
         fill: impl FnOnce(&mut Self, Mem<'c>) -> Result<()>,
     ) -> Result<()> {
         let ring = self.ring(event)?;
@@ -85,7 +107,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let lost = self.ll.is_null(ptr)?;
         self.either(
             lost,
-            |g| g.bump(Counter::LostEvents as u32),
+            |g| g.scoped(|g| g.lost(exit)),
             |g| {
                 fill(g, Mem { ptr, align: 8, on_stack: false })?;
                 g.ll.helper(id::RINGBUF_SUBMIT, &[ptr.into(), g.ll.imm(0).into()]).map(drop)
@@ -135,7 +157,12 @@ impl<'g, 'c> Gen<'g, 'c> {
         let args = [ring.into(), record.ptr.into(), size.into(), ll.imm(0).into()];
         let result = ll.helper(id::RINGBUF_OUTPUT, &args)?;
         let lost = ll.is_true(result)?;
-        self.when(lost, |g| g.bump(Counter::LostEvents as u32))
+        let exit = self.is_exit(event);
+        self.when(lost, |g| {
+            let code =
+                if exit { Some(g.ll.load(g.part(record, EVENT_HEAD)?.ptr, Int::U8, 1)?) } else { None };
+            g.scoped(|g| g.lost(code))
+        })
     }
 
     /// Tells the user that a helper failed, where there is one.
@@ -145,7 +172,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         let (kind, args) = (helper_error(&helpers::name(helper)), vec![Type::I32]);
         let event = self.object.add_event(Event { kind, args, span: self.place });
-        self.reserve(event, EVENT_HEAD + 8, |g, record| {
+        self.reserve(event, EVENT_HEAD + 8, None, |g, record| {
             g.begin_record(record, event, &sequence([], &g.program.layouts), &[], EVENT_HEAD)?;
             g.ll.store(g.part(record, EVENT_HEAD)?.ptr, result, 4, 4)?;
             g.zero(g.part(record, EVENT_HEAD + 4)?, 4)

@@ -44,6 +44,11 @@ impl Losses {
         Ok(())
     }
 
+    /// The code of an `exit()` for which the ring buffer had no room.
+    pub fn exit(loaded: &Loaded) -> Option<u8> {
+        count(loaded, Counter::LostExit as u32).checked_sub(1).map(|code| code as u8)
+    }
+
     /// Reports everything, once all is over.
     pub fn total(&mut self, job: &Job<'_>, loaded: &Loaded, output: &mut dyn Output) -> io::Result<()> {
         let said = std::mem::take(&mut self.full);

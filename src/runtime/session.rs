@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
         // What `END` prints is printed even if it was `exit()` that brought us here.
         let code = self.actions.exit.take();
         self.drain_to_the_end()?;
-        self.actions.exit = self.actions.exit.or(code);
+        self.actions.exit = self.actions.exit.or(code).or_else(|| Losses::exit(self.loaded));
         self.losses.total(self.job, self.loaded, &mut *self.actions.output)?;
         if self.actions.commands_not_run > 0 {
             let count = self.actions.commands_not_run;
@@ -339,6 +339,12 @@ impl<'a> Session<'a> {
                 self.losses.watch(self.job, self.loaded, &mut *self.actions.output)?;
                 self.actions.output.flush()?;
                 self.keep_symbols();
+                if let Some(code) = Losses::exit(self.loaded) {
+                    // What is there to read was there before it.
+                    self.drain()?;
+                    self.actions.exit = self.actions.exit.or(Some(code));
+                    return Ok(());
+                }
                 next_tick = Instant::now() + TICK;
             }
         }
