@@ -1,6 +1,7 @@
 //! The compiler: where it is, how it is called, and what it says.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,27 +46,9 @@ pub(super) enum Level {
 }
 
 impl Clang {
-    /// The one that is chosen, else `clang` of the path, else the newest that has its number in its name.
+    /// See [`find`].
     pub(super) fn find(chosen: Option<&OsStr>, path: Option<&OsStr>) -> Result<Clang, String> {
-        if let Some(chosen) = chosen.map(Path::new) {
-            let found = if chosen.components().count() > 1 {
-                Some(chosen.to_owned()).filter(|file| file.is_file())
-            } else {
-                in_path(chosen, path)
-            };
-            let missing = || format!("BPFTRACE_CLANG is {}, which is not there", chosen.display());
-            return found.map(Clang).ok_or_else(missing);
-        }
-        let versions = || (OLDEST..=NEWEST).rev();
-        let named = |name: String| in_path(Path::new(&name), path);
-        named("clang".to_owned())
-            .or_else(|| versions().find_map(|version| named(format!("clang-{version}"))))
-            .or_else(|| {
-                let kept = |version| PathBuf::from(format!("/usr/lib/llvm-{version}/bin/clang"));
-                versions().map(kept).find(|file| file.is_file())
-            })
-            .map(Clang)
-            .ok_or_else(|| "clang is not installed".to_owned())
+        find(chosen, path).map(Clang)
     }
 
     /// Compiles a file to an object.
@@ -75,7 +58,7 @@ impl Clang {
         directory: &Directory,
         includes: &[PathBuf],
     ) -> io::Result<Done> {
-        let (object, list) = (directory.path().join("out.o"), directory.path().join("out.d"));
+        let [object, list, messages] = ["out.o", "out.d", "out.txt"].map(|name| directory.path().join(name));
         // What an earlier run left must not be taken for this one's.
         let _ = std::fs::remove_file(&object);
         let mut command = Command::new(&self.0);
@@ -85,17 +68,41 @@ impl Clang {
             // A name that begins with a dash is no option.
             .args([OsStr::new("--"), file.as_os_str()])
             .env("LC_ALL", "C")
-            .stdin(Stdio::null());
-        let output = command
-            .output()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&messages)?);
+        let status = directory
+            .run(&mut command)
             .map_err(|e| io::Error::new(e.kind(), format!("cannot run {}: {e}", self.0.display())))?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let elf = if output.status.success() { Some(std::fs::read(&object)?) } else { None };
+        let said = String::from_utf8_lossy(&std::fs::read(&messages)?).into_owned();
+        let elf = if status.success() { Some(std::fs::read(&object)?) } else { None };
         let read = std::fs::read_to_string(&list).unwrap_or_default();
         let includes = dependencies(&read).filter(|path| !path.starts_with(directory.path())).collect();
         let complaints = said.lines().filter_map(complaint).collect();
         Ok(Done { elf, complaints, said, includes })
     }
+}
+
+/// The compiler: the one that is chosen (`BPFTRACE_CLANG`), else `clang` of the path (`PATH`), else the newest that has its
+/// number in its name, there or where Debian keeps it. An error says that there is none.
+pub fn find(chosen: Option<&OsStr>, path: Option<&OsStr>) -> Result<PathBuf, String> {
+    if let Some(chosen) = chosen.map(Path::new) {
+        let found = if chosen.components().count() > 1 {
+            Some(chosen.to_owned()).filter(|file| file.is_file())
+        } else {
+            in_path(chosen, path)
+        };
+        return found.ok_or_else(|| format!("BPFTRACE_CLANG is {}, which is not there", chosen.display()));
+    }
+    let versions = || (OLDEST..=NEWEST).rev();
+    let named = |name: String| in_path(Path::new(&name), path);
+    named("clang".to_owned())
+        .or_else(|| versions().find_map(|version| named(format!("clang-{version}"))))
+        .or_else(|| {
+            let kept = |version| PathBuf::from(format!("/usr/lib/llvm-{version}/bin/clang"));
+            versions().map(kept).find(|file| file.is_file())
+        })
+        .ok_or_else(|| "clang is not installed".to_owned())
 }
 
 impl Done {
@@ -230,8 +237,7 @@ mod tests {
     fn the_compiler_is_looked_for_by_its_names() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().as_os_str();
-        let found =
-            |chosen: Option<&str>| Clang::find(chosen.map(OsStr::new), Some(path)).map(|clang| clang.0);
+        let found = |chosen: Option<&str>| find(chosen.map(OsStr::new), Some(path));
         std::fs::write(directory.path().join("clang-12"), "").unwrap();
         std::fs::write(directory.path().join("clang-19"), "").unwrap();
         std::fs::write(directory.path().join("mine"), "").unwrap();

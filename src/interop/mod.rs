@@ -5,6 +5,7 @@
 
 mod clang;
 mod directory;
+mod held;
 mod link;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, Sy
 use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::expand::open_to_all;
 use crate::syntax::ast::{ObjectFile, ObjectKind};
+pub use clang::find as find_clang;
 use clang::{Clang, Complaint, Level};
 use directory::Directory;
 

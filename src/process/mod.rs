@@ -11,7 +11,16 @@ pub mod usdt;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use crate::kernel::owned;
+
+/// A descriptor that becomes readable when a process ends: pidfd_open(2).
+pub fn pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
 
 /// The files that a process has mapped as code, as it sees them, in order.
 pub fn mapped_files(pid: u32) -> io::Result<Vec<PathBuf>> {

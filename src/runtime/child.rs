@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostics::Diagnostic;
-use crate::kernel::owned;
+use crate::process::pidfd;
 
 /// How long a command may take to end after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -206,11 +206,6 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
         }
         Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
-}
-
-fn pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
 /// The file that a command's first word means: as it is if it holds a slash, else looked up in `PATH`.

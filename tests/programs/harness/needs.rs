@@ -47,9 +47,15 @@ impl Needs {
         let libraries = std::process::Command::new("ldconfig").arg("-p").output();
         let libclang = libraries.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libclang"));
         add("libclang", libclang, "libclang is not installed (libclang1-19)");
-        let clang = in_path("clang") || (11..=25).any(|version| in_path(&format!("clang-{version}")));
-        add("clang", clang, "clang is not installed (clang-19): imports of BPF C are not tested");
+        add("clang", clang().is_ok(), "clang is not installed (clang-19): imports of BPF C are not tested");
         add("long_keys", release() >= (5, 11), "this kernel has no keys of more than 512 bytes (5.11)");
+        let written = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/kernels.md"));
+        let column = written.is_ok_and(|text| has_column(&text, release()));
+        add(
+            "kernels_column",
+            column,
+            "docs/kernels.md has no column for this kernel: `make kernels` writes it",
+        );
         let kprobe = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
         add("kprobe", kprobe, "this kernel has no kprobes");
         let registers =
@@ -128,6 +134,12 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// The compiler of imports. Here the code under test is asked, since what it knows are names, not the kernel; cases run
+/// without the `BPFTRACE_CLANG` of who tests.
+pub fn clang() -> Result<PathBuf, String> {
+    bpftrace::interop::find_clang(None, std::env::var_os("PATH").as_deref())
+}
+
 /// The kernel's tracefs, mounted nowhere else while this looks: the machine's mount table stays as it is, since
 /// bpftrace has to find its way whether it is there or not.
 struct Tracefs {
@@ -174,6 +186,12 @@ fn release() -> (u32, u32) {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = text.split('.').map_while(|number| number.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Whether the table of `docs/kernels.md` is about a series too.
+fn has_column(document: &str, (major, minor): (u32, u32)) -> bool {
+    let head = document.lines().find(|line| line.starts_with("| `--info` says |"));
+    head.is_some_and(|head| head.split('|').any(|cell| cell.trim() == format!("{major}.{minor}")))
 }
 
 fn in_path(program: &str) -> bool {

@@ -157,6 +157,9 @@ impl<'a> Scene<'a> {
         command.env("PATH", format!("{own}:{path}")).env("TMP", self.directory).env("LC_ALL", "C");
         command.env("BPFTRACE", self.bpftrace).env("WORKLOAD", &self.setup.workload);
         command.env("SLOWNESS", self.setup.slowness.to_string());
+        if let Ok(clang) = crate::needs::clang() {
+            command.env("CLANG", clang);
+        }
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let tests_own = name == "BPFTRACE_TEST_BINARY" || name == "BPFTRACE_TEST_TIER";
