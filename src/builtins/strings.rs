@@ -111,15 +111,6 @@ fn path(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                 .help("such as path(args.file.f_path)"),
         );
     };
-    if !is_followed(&place) {
-        return call.check.fail(
-            Diagnostic::error("argument-type", at, "path() cannot follow where this comes from")
-                .note(
-                    "the kernel makes paths only of what its verifier can follow from the probe's arguments",
-                )
-                .help("write the way from the arguments in the call: path(args.file.f_path)"),
-        );
-    }
     let size = match call.number(1) {
         None => call.check.host.config.text_size(),
         Some(size) => match u32::try_from(size) {
@@ -131,6 +122,15 @@ fn path(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             }
         },
     };
+    if !is_followed(&place) {
+        return call.check.fail(
+            Diagnostic::error("argument-type", at, "path() cannot follow where this comes from")
+                .note(
+                    "the kernel makes paths only of what its verifier can follow from the probe's arguments",
+                )
+                .help("write the way from the arguments in the call: path(args.file.f_path)"),
+        );
+    }
     Ok(Value::new(build::expr(ExprKind::KernelPath(place), Type::Str(size), call.span)))
 }
 
@@ -143,10 +143,19 @@ fn is_followed(place: &ir::Place) -> bool {
     }
 }
 
+/// A pointer as the kernel has it: what is cast from something else is a number to the verifier, or points to what it is not.
 fn pointer_is_followed(pointer: &Expr) -> bool {
-    match &pointer.kind {
-        ExprKind::Cast(inner) | ExprKind::Reinterpret(inner) => pointer_is_followed(inner),
-        ExprKind::Load(place) => from_context(place) || is_followed(place),
+    let mut loaded = pointer;
+    while let ExprKind::Cast(inner) | ExprKind::Reinterpret(inner) = &loaded.kind {
+        if !matches!(loaded.ty, Type::Ptr { .. } | Type::Int(Int { size: 8, .. })) {
+            return false;
+        }
+        loaded = inner;
+    }
+    match (&loaded.kind, &loaded.ty, &pointer.ty) {
+        (ExprKind::Load(place), Type::Ptr { to: have, .. }, Type::Ptr { to: want, .. }) => {
+            have == want && (from_context(place) || is_followed(place))
+        }
         _ => false,
     }
 }

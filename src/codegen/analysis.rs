@@ -284,15 +284,54 @@ fn place_operands<'e>(place: &'e Place, visit: &mut dyn FnMut(&'e Expr)) {
 
 /// Whether evaluating an expression may change something, or leave.
 pub(super) fn has_effects(expr: &Expr) -> bool {
-    let own = matches!(
-        expr.kind,
+    let own = match expr.kind {
         ExprKind::MapAdd { .. }
-            | ExprKind::VarAdd { .. }
-            | ExprKind::MapFind { .. }
-            | ExprKind::MapDelete { .. }
-            | ExprKind::Call { .. }
-            | ExprKind::Block { .. }
-    );
+        | ExprKind::VarAdd { .. }
+        | ExprKind::MapFind { .. }
+        | ExprKind::MapDelete { .. }
+        | ExprKind::Call { .. }
+        | ExprKind::Block { .. }
+        // It leaves where a pointer on the way is null.
+        | ExprKind::KernelPath(_) => true,
+        ExprKind::Const(..)
+        | ExprKind::Bytes(..)
+        | ExprKind::Var(..)
+        | ExprKind::MapGet { .. }
+        | ExprKind::MapHas { .. }
+        | ExprKind::MapLen(..)
+        | ExprKind::Load(..)
+        | ExprKind::AddressOf(..)
+        | ExprKind::ContextPointer
+        | ExprKind::TaskIds
+        | ExprKind::PerCpu { .. }
+        | ExprKind::Helper { .. }
+        | ExprKind::Kfunc { .. }
+        | ExprKind::Fill { .. }
+        | ExprKind::Global(..)
+        | ExprKind::ReadString { .. }
+        | ExprKind::TaskName { .. }
+        | ExprKind::ReadBuffer { .. }
+        | ExprKind::Pack(..)
+        | ExprKind::Stack
+        | ExprKind::Reinterpret(..)
+        | ExprKind::Cast(..)
+        | ExprKind::Unary { .. }
+        | ExprKind::Binary { .. }
+        | ExprKind::StringEqual { .. }
+        | ExprKind::BytesEqual { .. }
+        | ExprKind::BytesOrder { .. }
+        | ExprKind::StringLength(..)
+        | ExprKind::StringFind { .. }
+        | ExprKind::StringConcat(..)
+        | ExprKind::Name { .. }
+        | ExprKind::And(..)
+        | ExprKind::Or(..)
+        | ExprKind::Select { .. }
+        | ExprKind::ProbeName
+        | ExprKind::String(..)
+        | ExprKind::Part { .. }
+        | ExprKind::Element { .. } => false,
+    };
     let mut found = own;
     if !own {
         operands(expr, &mut |operand| found |= has_effects(operand));
