@@ -1,6 +1,6 @@
 #!/bin/bash
 # attach.sh on KERNEL... DOCUMENT BPFTRACE...: boots each kernel (tests/vm), measures there how long every bpftrace takes to
-# attach many probes and to end again, and writes the tables into DOCUMENT.
+# attach many probes and to end again, and writes the tables into DOCUMENT. The first BPFTRACE is the one of this project.
 # attach.sh here FUNCTIONS BPFTRACE...: measures on this kernel; FUNCTIONS is a program with 10,000 functions f_1, f_2, ...
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -65,7 +65,9 @@ on_this_kernel() { # FUNCTIONS BPFTRACE...
     echo "### Linux $(uname -r)"
     echo
     echo -n "| probes |"
-    for each; do echo -n " $("$each" --version 2>/dev/null | head -1) |"; done
+    # Both call themselves bpftrace.
+    echo -n " this one |"
+    for each in "${@:2}"; do echo -n " $("$each" --version 2>/dev/null | head -1), in C++ |"; done
     echo
     printf '| ---%.0s ' $(seq $(($# + 1))) && echo "|"
     for count in ${COUNTS:-1000 10000 all}; do

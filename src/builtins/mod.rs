@@ -254,27 +254,27 @@ impl fmt::Display for Builtin {
 }
 
 /// The tables, in the order of the documentation.
-static TABLES: &[&[Builtin]] = &[
-    values::TABLE,
-    process::TABLE,
-    task::TABLE,
-    time::TABLE,
-    stacks::TABLE,
-    strings::TABLE,
-    text::TABLE,
-    names::TABLE,
-    memory::TABLE,
-    meta::TABLE,
-    addresses::TABLE,
-    network::TABLE,
-    printing::TABLE,
-    output::TABLE,
-    maps::TABLE,
-    gather::TABLE,
+static TABLES: &[(&str, &[Builtin])] = &[
+    ("What a probe sees", values::TABLE),
+    ("Who runs", process::TABLE),
+    ("Tasks", task::TABLE),
+    ("Time", time::TABLE),
+    ("Stacks", stacks::TABLE),
+    ("Strings and bytes", strings::TABLE),
+    ("Strings in strings", text::TABLE),
+    ("Names of numbers", names::TABLE),
+    ("Types and memory", memory::TABLE),
+    ("Known before the script runs", meta::TABLE),
+    ("Addresses", addresses::TABLE),
+    ("Networks", network::TABLE),
+    ("Printing", printing::TABLE),
+    ("Actions", output::TABLE),
+    ("Maps", maps::TABLE),
+    ("What maps gather", gather::TABLE),
 ];
 
 pub fn all() -> impl Iterator<Item = &'static Builtin> {
-    TABLES.iter().copied().flatten()
+    TABLES.iter().flat_map(|(_, table)| table.iter())
 }
 
 /// Names of before 0.10, and what is called so now.

@@ -191,7 +191,8 @@ pub const VARIABLES: &[Variable] = variables! {
     set |v| number(v)?;
     get |f| f;
 
-    /// How long strings are at most, in characters, where the script does not say it: those that `str` and `path` read.
+    /// How long strings are at most, in bytes without the NUL at their end, where the script does not say it: those that
+    /// `str` and `path` read.
     /// `buf` reads at most so many bytes.
     ///
     /// What is longer is cut, and shown with `str_trunc_trailer` behind it.

@@ -95,15 +95,16 @@ pub(super) const PROBES: &[Written] = &[
     ),
     probe(
         "fentry",
-        &["fentry:[module:]function"],
-        "When a function of the kernel is called, with typed arguments",
-        "`args.name`; `bpftrace -lv` lists them. Quicker than kprobe. Needs BTF.",
+        &["fentry:[module:]function", "fentry:bpf:[id:]name"],
+        "When a function of the kernel or of a BPF program is called, with typed arguments",
+        "`args.name`; `bpftrace -lv` lists them. Quicker than kprobe. Needs BTF. `bpftrace -l 'fentry:bpf:*'` lists the functions \
+         of BPF programs that run.",
         "fentry:vfs_read { @bytes = hist(args.count); }",
     ),
     probe(
         "fexit",
-        &["fexit:[module:]function"],
-        "When a function of the kernel returns, with arguments and result",
+        &["fexit:[module:]function", "fexit:bpf:[id:]name"],
+        "When a function of the kernel or of a BPF program returns, with arguments and result",
         "`args.name` and `retval`. Quicker than kretprobe. Needs BTF.",
         "fexit:vfs_read /retval < 0/ { @[comm, args.count] = count(); }",
     ),
