@@ -152,7 +152,7 @@ impl Session {
             warn(&format!("note: {note}; what it defines is looked up without it\n"));
         }
         let mut checked = self.unless_errors(checked, problems)?;
-        keep_wanted(&mut checked, options)?;
+        keep_wanted(&mut checked, options, !script.probes.is_empty())?;
         if options.stages.ir {
             print(&check::dump::program(&checked))?;
         }
@@ -419,7 +419,7 @@ fn information(kernel: &Kernel) -> String {
 }
 
 /// Leaves out the probes that this run does not run.
-fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagnostics> {
+fn keep_wanted(program: &mut ir::Program, options: &Options, written: bool) -> Result<(), Diagnostics> {
     let purpose = options.run.purpose;
     if let Some(filter) = &options.filter {
         // The rest was left out when the attach points were resolved.
@@ -435,6 +435,9 @@ fn keep_wanted(program: &mut ir::Program, options: &Options) -> Result<(), Diagn
     let before = program.probes.len();
     program.probes.retain(|probe| probe.attach.iter().all(|attach| purpose.wants(&attach.what)));
     let missing = match purpose {
+        Purpose::Trace if before == 0 && written => Diagnostic::error("no-probes", None, "No probes to attach")
+            .help("none of the script's probes matches anything here, and missing_probes says to go on without them")
+            .help("with missing_probes = \"warn\" it says what is missing"),
         Purpose::Trace if before == 0 => Diagnostic::error("no-probes", None, "No probes to attach")
             .help("a script is made of probes (BEGIN { printf(\"hello\\n\"); }), and of these one at least has to be there"),
         Purpose::Trace if program.probes.is_empty() && before > 0 => {

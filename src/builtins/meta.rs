@@ -218,7 +218,15 @@ fn failed(call: &mut Call<'_, '_, '_>, message: String) -> Checked<Value> {
 
 fn static_assert(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let (condition, message) = (call.value(0)?, call.text(1).unwrap_or_default());
-    if call.check.known(condition)? { Ok(call.done(vec![])) } else { failed(call, message) }
+    if call.check.known(condition)? {
+        return Ok(call.done(vec![]));
+    }
+    if !call.check.is_unreached() {
+        let (span, asked) = (call.span, call.arg_span(0));
+        let error = Diagnostic::error("fail", span, message);
+        call.check.report(error.label(asked, "this is false"));
+    }
+    Ok(call.done(vec![]))
 }
 
 fn assert(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

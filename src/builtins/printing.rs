@@ -86,6 +86,13 @@ fn print(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
 fn print_map(call: &mut Call<'_, '_, '_>, map: MapId) -> Checked<Value> {
     let top = count(call, 1, "top")?;
     let div = count(call, 2, "div")?;
+    if div == Some(0) {
+        let span = call.arg_span(2);
+        return call.check.fail(
+            Diagnostic::error("division-by-zero", span, "print() cannot divide by 0")
+                .help("leave the divisor out, or give 1, to print the numbers as they are"),
+        );
+    }
     if call.check.in_loop() {
         let span = call.span;
         call.check.report(

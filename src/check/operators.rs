@@ -8,6 +8,8 @@ use crate::ir::{self, Binary, ExprKind, Unary};
 use crate::syntax::ast::{BinaryOp, UnaryOp};
 use crate::types::{Int, Space, Type};
 
+const NUMBER_AND_TEXT: &str = "compare text with text; a number in quotes is text: \"1\"";
+
 impl Checker<'_, '_> {
     pub fn binary(&mut self, op: BinaryOp, left: Value, right: Value, span: Span) -> Checked<Value> {
         if let Some(folded) = self.fold(op, &left, &right, span)? {
@@ -243,7 +245,9 @@ impl Checker<'_, '_> {
     fn no_operator<T>(&mut self, op: BinaryOp, left: Value, right: Value, span: Span) -> Checked<T> {
         let (a, b) = (self.spell(left.ty()), self.spell(right.ty()));
         let symbol = op.symbol();
-        let mut error = if matches!(op, BinaryOp::Eq | BinaryOp::Ne) {
+        let equality = matches!(op, BinaryOp::Eq | BinaryOp::Ne);
+        let stack = |ty: &Type| matches!(ty, Type::KStack(_) | Type::UStack(_));
+        let mut error = if equality {
             Diagnostic::error(
                 "type-mismatch",
                 span,
@@ -258,13 +262,24 @@ impl Checker<'_, '_> {
         };
         error = error.label(left.expr.span, a).label(right.expr.span, b);
         error = match (left.ty(), right.ty()) {
+            (Type::Int(_), Type::Str(_)) if left.literal => error.help(NUMBER_AND_TEXT),
+            (Type::Str(_), Type::Int(_)) if right.literal => error.help(NUMBER_AND_TEXT),
             (Type::Ptr { .. } | Type::Int(_), Type::Str(_)) => {
                 error.help("read the string with str(…) on the left side")
             }
             (Type::Str(_), Type::Ptr { .. } | Type::Int(_)) => {
                 error.help("read the string with str(…) on the right side")
             }
+            (Type::Str(_), Type::Str(_)) if op == BinaryOp::Add => {
+                error.help("join strings with str_concat(a, b)")
+            }
             (Type::Str(_), Type::Str(_)) => error.help("strings can be compared with == and != only"),
+            (a, b) if equality && stack(a) && stack(b) => error
+                .note("stacks cannot be compared: a program only has the ids under which they are kept")
+                .help("use a stack as the key of a map, which tells them apart: @[kstack] = count()"),
+            (Type::Struct(_), Type::Struct(_)) if equality => {
+                error.note("structs cannot be compared as a whole").help("compare their fields, one by one")
+            }
             (Type::Ptr { .. }, Type::Ptr { .. }) => {
                 error.help("cast both to uint64 to calculate with the addresses")
             }

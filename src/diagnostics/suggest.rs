@@ -5,7 +5,8 @@ const MOST: usize = 3;
 
 /// The candidates that `name` may be a slip of, best first, at most three: a third of its letters may differ
 /// (replaced, missing, too many, or swapped with a neighbour), or it lacks an ending (`vfs_read.isra.0`) or
-/// leading underscores. Cheap enough for a kernel's functions: most candidates are refused by their length, and
+/// leading underscores. Of a name of one or two letters that says too little: what is offered for it begins as it does
+/// and has all of its letters. Cheap enough for a kernel's functions: most candidates are refused by their length, and
 /// each row of the comparison ends it when all is lost.
 pub fn closest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> Vec<String> {
     let letters = Letters::new(name);
@@ -18,6 +19,9 @@ pub fn closest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S
         let distance =
             if extends(name, candidate) { Some(1) } else { rows.distance(&letters, candidate, limit) };
         let Some(distance) = distance.filter(|d| *d <= limit) else { continue };
+        if letters.letters.len() < 3 && !keeps(&letters, candidate) {
+            continue;
+        }
         let entry = (distance, candidate.len().abs_diff(name.len()), candidate.to_owned());
         let Err(at) = found.binary_search(&entry) else { continue };
         found.insert(at, entry);
@@ -31,6 +35,15 @@ pub fn closest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S
     // Next to a clear winner, distant ones only confuse.
     let best = found.first().map_or(0, |f| f.0);
     found.into_iter().filter(|f| f.0 <= best + 1).map(|f| f.2).collect()
+}
+
+/// The candidate has the name's letters in their order, the first one first; or they have changed places.
+fn keeps(name: &Letters, candidate: &str) -> bool {
+    let mut rest = candidate.chars().map(|c| c.to_ascii_lowercase());
+    let first = name.letters.first().copied();
+    let in_order = first.is_some_and(|first| candidate.to_ascii_lowercase().starts_with(first))
+        && name.letters.iter().all(|letter| rest.any(|c| c == *letter));
+    in_order || candidate.to_ascii_lowercase().chars().rev().eq(name.letters.iter().copied())
 }
 
 /// The candidate is the name with an ending of its own, or with underscores before it.
@@ -135,7 +148,10 @@ mod tests {
         assert_eq!(closest("vfs_opne", names), ["vfs_open"]);
         assert_eq!(closest("nothing_like_it", names), Vec::<String>::new());
         assert_eq!(closest("pd", ["pid", "tid", "uid"]), ["pid"]);
-        assert_eq!(closest("", ["a"]), ["a"]);
+        assert_eq!(closest("", ["a"]), Vec::<String>::new());
+        assert_eq!(closest("m", ["a", "n", "M", "mm"]), ["M", "mm"]);
+        assert_eq!(closest("st", ["it", "s", "str", "rt"]), ["str"]);
+        assert_eq!(closest("di", ["id", "dx"]), ["id"]);
         assert_eq!(closest("hits", ["hist", "lhist"]), ["hist"]);
     }
 

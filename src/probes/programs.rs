@@ -54,6 +54,12 @@ pub(super) fn named(
     if has_wildcard(name) {
         return Err(problem);
     }
+    if name.is_empty() {
+        return Err(problem.help(format!("name the program: {provider}:/bin/bash:main")));
+    }
+    if std::path::Path::new(name).exists() {
+        return Err(problem.note(format!("{name} exists, but is no file that can be executed")));
+    }
     // What all names begin with says nothing of how near they are: a directory, `lib`.
     let common = match name.rfind('/') {
         Some(slash) => slash + 1,

@@ -4,6 +4,7 @@
 use super::classes::{assigns, binary, describe, ends_value, is_value, keyword, starts_value, wants_value};
 use super::recover::{Repair, enclosing, is_bracket};
 use super::token::{Lexeme, Token};
+use crate::builtins;
 use crate::diagnostics::{Diagnostic, FileId, Span};
 
 /// The message for the token at `at` and the repair of it. `expected` has the grammar's names of the tokens that
@@ -161,6 +162,9 @@ impl<'s> Mistake<'_, 's> {
                 Some(Token::Not) => return Some(no_operator(self.at, "=!", Token::Ne, "!=")),
                 _ => {}
             }
+        }
+        if found == Token::Colon && after == Some(Token::Assign) && self.touches(self.at + 1) {
+            return Some(no_operator(self.at, ":=", Token::Assign, "="));
         }
         if found == Token::DotDot && after == Some(Token::Dot) && self.touches(self.at + 1) {
             let span = self.here().to(self.span_of(self.at + 1));
@@ -426,10 +430,34 @@ impl<'s> Mistake<'_, 's> {
             Token::Dot | Token::DotDot => {
                 (self.error(self.here(), format!("unexpected {named}")), Repair::Cut)
             }
-            _ => {
-                let error = self.error(self.before(), format!("expected `;` before {named}"));
-                (error, Repair::Insert(Token::Semi))
-            }
+            _ => match self.token(-1) {
+                Some(Token::Ident(name))
+                    if matches!(found, Token::Str(_))
+                        || (starts_value(found)
+                            && builtins::find(name).is_some_and(|builtin| !builtin.bare)) =>
+                {
+                    let error =
+                        self.error(self.here(), format!("the arguments of `{name}` stand in brackets"));
+                    let value = match self.token(1) {
+                        Some(Token::Semi | Token::RBrace | Token::End) | None => self.spelled(self.at),
+                        _ => "…".to_owned(),
+                    };
+                    (error.help(format!("write `{name}({value})`")), Repair::CutStatement)
+                }
+                _ => {
+                    let error = self.error(self.before(), format!("expected `;` before {named}"));
+                    (error, Repair::Insert(Token::Semi))
+                }
+            },
+        }
+    }
+
+    /// A token as it is written, if it is a short one.
+    fn spelled(&self, index: usize) -> String {
+        match self.tokens.get(index).map(|t| t.token) {
+            Some(Token::Str(text)) if text.len() <= 40 => text.to_owned(),
+            Some(Token::Ident(name) | Token::Variable(name) | Token::Map(name)) => name.to_owned(),
+            _ => "…".to_owned(),
         }
     }
 

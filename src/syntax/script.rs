@@ -90,6 +90,8 @@ struct Reader<'s> {
     spilled: bool,
 }
 
+const CONDITIONALS: &str = "conditionals (#if … #endif) cannot enclose probes";
+
 impl<'s> Reader<'s> {
     fn rest(&self) -> &'s str {
         self.text.get(self.at..).unwrap_or("")
@@ -207,6 +209,21 @@ impl<'s> Reader<'s> {
         self.at = end;
         let text = self.text[start..end].trim_end();
         let body = text[1..].trim_start();
+        let conditional = matches!(word(body), "if" | "ifdef" | "ifndef" | "elif" | "else" | "endif");
+        if conditional && !self.script.probes.is_empty() {
+            let span = self.span(start, start + text.len());
+            // Once says it for all parts.
+            if !self.diagnostics.iter().any(|d| d.message == CONDITIONALS) {
+                let error = self.error("misplaced", span, CONDITIONALS);
+                error.help.push("they are for the C definitions before the probes".into());
+                error.help.push(
+                    "in a probe, if comptime (…) { … } asks what is known when the script is compiled".into(),
+                );
+            }
+            let text = text.to_owned();
+            self.script.definitions.push(Definition { kind: DefinitionKind::Directive, text, span });
+            return;
+        }
         let kind =
             if body.starts_with("include") { DefinitionKind::Include } else { DefinitionKind::Directive };
         if let Some(define) = body.strip_prefix("define") {

@@ -30,34 +30,34 @@ pub const CGROUP_FILTER: u32 = 8;
 
 /// Size in bytes.
 pub fn size_of(ty: &Type, layouts: &Layouts) -> u32 {
-    match ty {
-        Type::Void => 0,
-        Type::Str(n) => *n,
-        Type::Buf(n) => BUF_DATA.saturating_add(*n),
-        Type::Array { elem, len } => size_of(elem, layouts).saturating_mul(*len),
-        Type::Struct(id) => layouts.structs.get(id).map_or(0, |s| s.size),
-        Type::Tuple(types) => sequence(types, layouts).size,
-        Type::Record(fields) => sequence(fields.iter().map(|(_, ty)| ty), layouts).size,
-        Type::Inet => 20,
-        Type::Mac => 6,
-        Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => 16,
-        Type::Agg(agg) => 8 * agg_words(agg),
-        scalar => scalar.as_int().map_or(0, |int| u32::from(int.size)),
-    }
+    extent(ty, layouts).0
 }
 
 /// Alignment in bytes: 1, 2, 4 or 8.
 pub fn align_of(ty: &Type, layouts: &Layouts) -> u32 {
+    extent(ty, layouts).1
+}
+
+/// Size and alignment. Both at once: asked one after the other, each level of a nested type would be walked twice as
+/// often as the one around it.
+fn extent(ty: &Type, layouts: &Layouts) -> (u32, u32) {
+    let whole = |sequence: Sequence| (sequence.size, sequence.align);
     match ty {
-        Type::Void | Type::Str(_) | Type::Mac => 1,
-        Type::Buf(_) | Type::Inet => 4,
-        Type::Array { elem, .. } => align_of(elem, layouts),
-        Type::Struct(id) => layouts.structs.get(id).map_or(1, |s| s.align.clamp(1, 8)),
-        Type::Tuple(types) => sequence(types, layouts).align,
-        Type::Record(fields) => sequence(fields.iter().map(|(_, ty)| ty), layouts).align,
-        Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => 8,
-        Type::Agg(_) => 8,
-        scalar => scalar.as_int().map_or(1, |int| u32::from(int.size)),
+        Type::Void => (0, 1),
+        Type::Str(n) => (*n, 1),
+        Type::Buf(n) => (BUF_DATA.saturating_add(*n), 4),
+        Type::Array { elem, len } => {
+            let (size, align) = extent(elem, layouts);
+            (size.saturating_mul(*len), align)
+        }
+        Type::Struct(id) => layouts.structs.get(id).map_or((0, 1), |s| (s.size, s.align.clamp(1, 8))),
+        Type::Tuple(types) => whole(sequence(types, layouts)),
+        Type::Record(fields) => whole(sequence(fields.iter().map(|(_, ty)| ty), layouts)),
+        Type::Inet => (20, 4),
+        Type::Mac => (6, 1),
+        Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => (16, 8),
+        Type::Agg(agg) => (8 * agg_words(agg), 8),
+        scalar => scalar.as_int().map_or((0, 1), |int| (u32::from(int.size), u32::from(int.size))),
     }
 }
 
@@ -72,10 +72,10 @@ pub struct Sequence {
 pub fn sequence<'a>(types: impl IntoIterator<Item = &'a Type>, layouts: &Layouts) -> Sequence {
     let (mut offsets, mut at, mut align) = (vec![], 0u32, 1u32);
     for ty in types {
-        let own = align_of(ty, layouts);
+        let (size, own) = extent(ty, layouts);
         at = at.checked_next_multiple_of(own).unwrap_or(u32::MAX);
         offsets.push(at);
-        at = at.saturating_add(size_of(ty, layouts));
+        at = at.saturating_add(size);
         align = align.max(own);
     }
     Sequence { offsets, size: at.checked_next_multiple_of(align).unwrap_or(u32::MAX), align }
@@ -100,5 +100,20 @@ pub fn agg_words(agg: &Agg) -> u32 {
         Agg::Hist { bits } => buckets::hist_buckets(*bits),
         Agg::LHist { min, max, step } => buckets::lhist_buckets(*min, *max, *step),
         Agg::TSeries { intervals, .. } => intervals.saturating_mul(SERIES_WORDS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Walking each level twice would take hours.
+    #[test]
+    fn nesting_costs_no_more_than_its_depth() {
+        let nested =
+            (0..60).fold(Type::Int(crate::types::Int::I8), |inner, _| Type::Tuple(vec![inner, Type::U16]));
+        let layouts = Layouts::default();
+        assert_eq!((size_of(&nested, &layouts), align_of(&nested, &layouts)), (122, 2));
+        assert_eq!(sequence([&nested, &Type::U64], &layouts).offsets, [0, 128]);
     }
 }

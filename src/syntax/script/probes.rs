@@ -1,7 +1,7 @@
 //! A probe: its attach points, predicate and body.
 
 use super::Reader;
-use super::blocks::Braces;
+use super::blocks::{Braces, is_provider};
 use crate::syntax::ast::{AttachPoint, Block, Expr, ExprKind, Probe};
 use crate::syntax::attach::{self, Until};
 use crate::syntax::build::Parsed;
@@ -35,7 +35,8 @@ impl<'s> Reader<'s> {
         }
         let mistaken = self.diagnostics.len() > messages;
         let span = self.span(start, attach_points.last().map_or(start, |p| p.span.end as usize));
-        let predicate = if self.rest().starts_with('/') { self.predicate() } else { None };
+        let predicate =
+            if self.rest().starts_with('/') { self.predicate(attach_points.last()) } else { None };
         self.layout();
         if !self.rest().starts_with('{') {
             if !mistaken {
@@ -112,7 +113,15 @@ impl<'s> Reader<'s> {
             return;
         }
         let error = self.error("no-body", span, format!("expected `{{`, `,` or a predicate, found `{next}`"));
-        let help = if point.text.ends_with(':') || next.starts_with(':') {
+        let kind = !point.text.contains(':')
+            && is_provider(&point.text)
+            && !matches!(point.text.to_ascii_lowercase().as_str(), "begin" | "end" | "self");
+        let named = next.split(['/', '{', ',']).next().unwrap_or("");
+        let written;
+        let help = if kind && !named.is_empty() && !next.starts_with(':') {
+            written = format!("write {}:{named}", point.text);
+            &written
+        } else if point.text.ends_with(':') || next.starts_with(':') {
             "an attach point is written without spaces; put names with spaces in quotes"
         } else if next.contains(':') {
             "separate probes by `,`, or give each its own `{ … }`"
@@ -123,7 +132,7 @@ impl<'s> Reader<'s> {
     }
 
     /// `/ … /` before a `{`.
-    fn predicate(&mut self) -> Option<Expr> {
+    fn predicate(&mut self, point: Option<&AttachPoint>) -> Option<Expr> {
         let open = self.at;
         let slash = self.span(open, open + 1);
         let mut found = vec![];
@@ -158,6 +167,14 @@ impl<'s> Reader<'s> {
         if !closed && !torn {
             let within =
                 self.text[..slash.start as usize].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let provider = point.and_then(|point| point.parts.first()).map_or("", |part| part.text.as_str());
+            if matches!(provider, "watchpoint" | "w") {
+                let error = self.error("unclosed-predicate", slash, "a watchpoint takes an address, no file");
+                error.help.push(
+                    "write watchpoint:0x55d5c2a0:4:w; `nm` shows where a program's variables lie".into(),
+                );
+                return Some(Expr { kind: ExprKind::Error, span: self.span(open, self.at) });
+            }
             let error = self.error("unclosed-predicate", slash, "this predicate is not closed");
             error.help.push("end the condition with `/` before the `{`".into());
             if within {
