@@ -116,9 +116,12 @@ fn keep_matching(group: &mut Group, filter: &Regex) {
     });
 }
 
+/// The kernel's function that tells a session's program which of the two it runs for.
+const IS_RETURN: &str = "bpf_session_is_return";
+
 /// Puts probes of the same functions' entry and return into one program each, where the kernel can run it at both. As
 /// in the reference, each of the two has a single attach point, and no other probe is like it.
-fn sessions<'s>(instances: Vec<Instance<'s>>, host: &Host<'_>) -> Vec<Instance<'s>> {
+fn sessions<'s>(instances: Vec<Instance<'s>>, host: &mut Host<'_>) -> Vec<Instance<'s>> {
     let may = |i: &Instance<'_>| i.probe.attach_points.len() == 1 && !i.unwanted;
     let mut all: Vec<Option<Instance<'s>>> = instances.into_iter().map(Some).collect();
     let (mut entries, mut returns): (HashMap<String, Vec<usize>>, HashMap<String, Vec<usize>>) =
@@ -144,6 +147,10 @@ fn sessions<'s>(instances: Vec<Instance<'s>>, host: &Host<'_>) -> Vec<Instance<'
                 .filter_map(|n| Some((*n, probes::join(&before, group(*n)?.as_ref(), host)?)))
                 .collect();
             let [(ret, joined)] = joined.as_slice() else { continue };
+            // The kernel can, but without BTF no program can call its function. Asked here, since BTF takes a while.
+            if host.types.function(None, IS_RETURN).is_none() {
+                return all.into_iter().flatten().collect();
+            }
             let Some(ret) = all.get_mut(*ret).and_then(Option::take) else { continue };
             if let Some(Some(entry)) = all.get_mut(entry) {
                 let (section, attach) = (joined.section.clone(), vec![joined.attach.clone()]);
@@ -224,15 +231,14 @@ impl Checker<'_, '_> {
 
     /// Whether a session's program runs for the functions' return.
     fn is_return(&mut self, span: Span) -> ir::Expr {
-        let name = "bpf_session_is_return";
         // Since Linux 7.0 it is told the context.
-        let told = self.host.types.function(None, name).is_some_and(|f| !f.params.is_empty());
+        let told = self.host.types.function(None, IS_RETURN).is_some_and(|f| !f.params.is_empty());
         let (mut params, mut args) = (vec![], vec![]);
         if told {
             params.push(CType::Pointer(Box::new(CType::Void)));
             args.push(build::expr(ir::ExprKind::ContextPointer, Type::U64, span));
         }
-        let function = Box::new(CFunction { name: name.into(), params, result: CType::Int(1) });
+        let function = Box::new(CFunction { name: IS_RETURN.into(), params, result: CType::Int(1) });
         build::expr(ir::ExprKind::Kfunc { function, args }, Type::Bool, span)
     }
 

@@ -1,8 +1,8 @@
 //! `fentry:bpf:[ID:]FUNCTION` and `fexit`: the functions of BPF programs that run.
 
-use super::fentry::Fentry;
 use super::functions::PROGRAMS;
-use super::{Ask, Group, Listed, Provider, Search, View, point, view};
+use super::view::Words;
+use super::{Ask, Group, Listed, Search, View, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Nesting};
@@ -52,11 +52,35 @@ impl<'a> Wanted<'a> {
 struct Function {
     id: u32,
     name: String,
-    /// Names and types; `None` for a type that scripts have no values for.
-    params: Vec<(String, Option<Type>)>,
+    /// Names, types (`None` for one that scripts have no values of) and sizes in bytes.
+    params: Vec<(String, Option<Type>, u32)>,
     result: Type,
     /// The parameters and the result as C has them.
     spelled: (Vec<String>, String),
+}
+
+impl Function {
+    fn view(&self, provider: &'static str, ret: bool, name_id: u32) -> View {
+        let mut view = View::empty(provider, Context::Words, Nesting::Interrupts, name_id);
+        view.filter_pid = true;
+        view.returns_zero = true;
+        let (mut words, mut args) = (Words::default(), vec![]);
+        for (name, ty, size) in &self.params {
+            let at = words.take(*size);
+            match ty {
+                Some(ty) => args.push((name.clone(), view::load_word(at, ty))),
+                None => {
+                    view.hidden.push((name.clone(), "its type is none that scripts have values of".into()));
+                }
+            }
+        }
+        view.words = words.loads();
+        view.args = Some(args);
+        if ret && self.result != Type::Void {
+            view.retval = Some(view::load_word(words.end(), &self.result));
+        }
+        view
+    }
 }
 
 fn matching(wanted: &Wanted<'_>, types: &mut Types, span: Span) -> Result<Vec<Function>, Diagnostic> {
@@ -84,9 +108,10 @@ fn functions(program: &Running, pattern: &Pattern, types: &mut Types, found: &mu
         let mut spelled = vec![];
         for (n, (name, ty)) in proto.params().enumerate() {
             let name = if name.is_empty() { format!("arg{n}") } else { name.to_owned() };
+            let size = btf.size_of(ty);
             let (ty, text) = value(&btf, ty, types);
             spelled.push(format!("{text} {name}"));
-            params.push((name, ty));
+            params.push((name, ty, size));
         }
         let (result, text) = value(&btf, proto.result, types);
         let (result, spelled) = (result.unwrap_or(Type::Void), (spelled, text));
@@ -105,7 +130,7 @@ fn value(btf: &Btf, id: u32, types: &mut Types) -> (Option<Type>, String) {
             (ty, if named { entry.name.to_owned() } else { text })
         }
         Kind::Int(int) => (number(int.size, int.signed), entry.name.to_owned()),
-        Kind::Enum(_) => (Some(Type::U32), format!("enum {}", entry.name)),
+        Kind::Enum(values) => (number(values.size, values.signed), format!("enum {}", entry.name)),
         Kind::Ptr(to) => {
             let tag = |kind| match kind {
                 Kind::Composite(composite) => Some(if composite.union { Tag::Union } else { Tag::Struct }),
@@ -126,6 +151,10 @@ fn value(btf: &Btf, id: u32, types: &mut Types) -> (Option<Type>, String) {
             let (_, text) = value(btf, to, types);
             (Some(Type::ptr(Type::Void, Space::Kernel)), format!("{text} *"))
         }
+        Kind::Composite(composite) => {
+            let word = if composite.union { "union" } else { "struct" };
+            (None, format!("{word} {}", entry.name))
+        }
         _ => (None, entry.name.to_owned()),
     }
 }
@@ -136,11 +165,9 @@ fn number(size: u32, signed: bool) -> Option<Type> {
 }
 
 /// As [`Provider::resolve`].
-pub(super) fn resolve(provider: &Fentry, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
+pub(super) fn resolve(provider: &'static str, ret: bool, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
     let Ask { point, host, mut names, .. } = ask;
     let wanted = Wanted::parse(point.parts.get(2..).unwrap_or_default(), point.span)?;
-    let ret = provider.is_return();
-    let provider = provider.names()[0];
     let found = matching(&wanted, host.types, point.span)?;
     if found.is_empty() {
         let id = wanted.id.map(|id| format!("{id}:")).unwrap_or_default();
@@ -153,25 +180,10 @@ pub(super) fn resolve(provider: &Fentry, ask: Ask<'_, '_>) -> Result<Vec<Group>,
         return Err(point::did_you_mean(problem, wanted.name, known)
             .help("bpftrace -l 'fentry:bpf:*' lists what runs"));
     }
-    let groups = found.into_iter().map(|Function { id, name: function, params, result, .. }| {
-        let name = format!("{provider}:bpf:{id}:{function}");
-        let name_id = names.id(&name);
-        let mut view = View::empty(provider, Context::Words, Nesting::Interrupts, name_id);
-        view.filter_pid = true;
-        view.returns_zero = true;
-        view.words = (0u32..).zip(&params).map(|(n, _)| view::load(8 * n, Type::U64)).collect();
-        let count = u32::try_from(params.len()).unwrap_or(0);
-        let mut args = vec![];
-        for (n, (name, ty)) in (0u32..).zip(params) {
-            match ty {
-                Some(ty) => args.push((name, view::load_word(8 * n, &ty))),
-                None => view.hidden.push((name, "its type is none that scripts have values of".into())),
-            }
-        }
-        view.args = Some(args);
-        if ret && result != Type::Void {
-            view.retval = Some(view::load_word(8 * count, &result));
-        }
+    let groups = found.into_iter().map(|found| {
+        let name = format!("{provider}:bpf:{}:{}", found.id, found.name);
+        let view = found.view(provider, ret, names.id(&name));
+        let Function { id, name: function, .. } = found;
         let section = format!("{provider}/bpf:{id}:{function}");
         let what = Target::BpfFunction { id, function, ret };
         Group { section, attach: vec![Attach { name, span: point.span, what }], view }
@@ -180,7 +192,7 @@ pub(super) fn resolve(provider: &Fentry, ask: Ask<'_, '_>) -> Result<Vec<Group>,
 }
 
 /// As [`Provider::list`].
-pub(super) fn list(provider: &Fentry, search: Search<'_, '_>) -> Result<(), Diagnostic> {
+pub(super) fn list(provider: &str, ret: bool, search: Search<'_, '_>) -> Result<(), Diagnostic> {
     let Search { point, verbose, host, found } = search;
     let wanted = match point.parts.get(2..).unwrap_or_default() {
         [] => Wanted { id: None, name: "*" },
@@ -188,14 +200,66 @@ pub(super) fn list(provider: &Fentry, search: Search<'_, '_>) -> Result<(), Diag
     };
     for function in matching(&wanted, host.types, point.span)? {
         let (mut args, result) = function.spelled;
-        if provider.is_return() && function.result != Type::Void {
+        if ret && function.result != Type::Void {
             args.push(format!("{result} retval"));
         }
         if !verbose {
             args.clear();
         }
-        let name = format!("{}:bpf:{}:{}", provider.names()[0], function.id, function.name);
+        let name = format!("{provider}:bpf:{}:{}", function.id, function.name);
         found(Listed { name, args });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use libbpf_sys as sys;
+
+    use super::*;
+    use crate::kernel::Kernel;
+
+    /// The BTF of `signed enum E f(struct pair p, enum E e, long n)`, and the function's id.
+    fn program() -> Running {
+        // SAFETY: the object lives until it is freed, names are C strings, and the bytes are copied before that.
+        unsafe {
+            let btf = sys::btf__new_empty();
+            let long = sys::btf__add_int(btf, c"long".as_ptr(), 8, sys::BTF_INT_SIGNED as i32);
+            let pair = sys::btf__add_struct(btf, c"pair".as_ptr(), 16);
+            assert_eq!(sys::btf__add_field(btf, c"a".as_ptr(), long, 0, 0), 0);
+            assert_eq!(sys::btf__add_field(btf, c"b".as_ptr(), long, 64, 0), 0);
+            let signed = sys::btf__add_enum(btf, c"E".as_ptr(), 4);
+            assert_eq!(sys::btf__add_enum_value(btf, c"LESS".as_ptr(), -1), 0);
+            let wide = sys::btf__add_enum64(btf, c"W".as_ptr(), 8, false);
+            assert_eq!(sys::btf__add_enum64_value(btf, c"MUCH".as_ptr(), 1 << 40), 0);
+            let proto = sys::btf__add_func_proto(btf, signed);
+            for (name, ty) in [(c"p", pair), (c"w", wide), (c"n", long)] {
+                assert_eq!(sys::btf__add_func_param(btf, name.as_ptr(), ty), 0);
+            }
+            let function = sys::btf__add_func(btf, c"f".as_ptr(), sys::BTF_FUNC_GLOBAL, proto);
+            let mut size = 0;
+            let bytes = sys::btf__raw_data(btf, &raw mut size);
+            let bytes = std::slice::from_raw_parts(bytes.cast::<u8>(), size as usize).to_vec();
+            sys::btf__free(btf);
+            Running { id: 7, btf: bytes, functions: vec![function as u32] }
+        }
+    }
+
+    #[test]
+    fn what_is_behind_a_struct_is_where_it_ends() {
+        let (mut types, mut found) = (Types::new(&Kernel::new()), vec![]);
+        functions(&program(), &Pattern::any(), &mut types, &mut found);
+        let [f] = found.as_slice() else { panic!("one function") };
+        assert_eq!(
+            f.spelled,
+            (["struct pair p", "enum W w", "long n"].map(str::to_owned).into(), "enum E".into())
+        );
+        let view = f.view("fexit", true, 0);
+        assert_eq!(view.hidden.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["p"]);
+        let args = [("w", 16, Type::U64), ("n", 24, Type::I64)];
+        let args = args.map(|(name, at, ty)| (name.to_owned(), view::load_word(at, &ty)));
+        assert_eq!(view.args.as_deref(), Some(&args[..]));
+        assert_eq!(view.words.len(), 4);
+        assert_eq!(view.retval, Some(view::load_word(32, &Type::I32)));
+    }
 }

@@ -1,6 +1,7 @@
 //! `fentry` and `fexit`: kernel functions through trampolines, with the types of their parameters from BTF.
 
 use super::functions::{self, Request, VMLINUX, params};
+use super::view::Words;
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, bpf, point, view};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
@@ -25,10 +26,6 @@ impl Fentry {
         } else {
             "fentry:vfs_read or fentry:xfs:xfs_iread*"
         }
-    }
-
-    pub(super) fn is_return(&self) -> bool {
-        self.ret
     }
 
     /// The modules and names of the functions that are meant.
@@ -109,9 +106,9 @@ impl Fentry {
         view.filter_pid = true;
         view.returns_zero = true;
         let (args, words) = arguments(prototype, host.types);
-        view.words = (0..args.len()).map(|n| view::load(8 * n as u32, Type::U64)).collect();
+        view.words = words.loads();
         if self.ret && prototype.result != Type::Void {
-            view.retval = Some(view::load_word(8 * words, &prototype.result));
+            view.retval = Some(view::load_word(words.end(), &prototype.result));
         }
         view.args = Some(args);
         if host.kernel.has(Feature::FuncIp) {
@@ -137,20 +134,16 @@ fn fits(prototype: &Prototype, types: &mut Types) -> bool {
         && prototype.params.iter().all(|(_, ty)| ty.is_scalar() || (*ty != Type::Void && small(ty)))
 }
 
-/// The arguments as they lie in the context, one after the other in words of eight bytes, and how many words that
-/// is.
-pub(super) fn arguments(prototype: &Prototype, types: &mut Types) -> (Vec<(String, Expr)>, u32) {
-    let mut words = 0;
+/// The arguments as they lie in the context, and the words that they take there.
+pub(super) fn arguments(prototype: &Prototype, types: &mut Types) -> (Vec<(String, Expr)>, Words) {
+    let mut words = Words::default();
     let mut args = vec![];
     for (name, ty) in &prototype.params {
-        let at = 8 * words;
         let value = if ty.is_scalar() {
-            words += 1;
-            view::load_word(at, ty)
+            view::load_word(words.take(8), ty)
         } else {
             types.close(ty);
-            words += layout::size_of(ty, types.layouts()).div_ceil(8).max(1);
-            view::load(at, ty.clone())
+            view::load(words.take(layout::size_of(ty, types.layouts())), ty.clone())
         };
         args.push((name.clone(), value));
     }
@@ -168,7 +161,7 @@ impl Provider for Fentry {
 
     fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
         if bpf::is_meant(ask.point) {
-            return bpf::resolve(self, ask);
+            return bpf::resolve(self.names[0], self.ret, ask);
         }
         let Ask { point, host, mut names, .. } = ask;
         let provider = self.names[0];
@@ -192,7 +185,7 @@ impl Provider for Fentry {
 
     fn list(&self, search: Search<'_, '_>) -> Result<(), Diagnostic> {
         if bpf::is_meant(search.point) {
-            return bpf::list(self, search);
+            return bpf::list(self.names[0], self.ret, search);
         }
         let Search { point, verbose, host, found } = search;
         let (module, function) = point::module_and_name(point);

@@ -1,13 +1,13 @@
 //! `rawtracepoint`: the places of tracepoints, with the arguments that the kernel gives to them instead of a record.
 
 use super::functions::{VMLINUX, params};
-use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, fentry, point, view};
+use super::view::Words;
+use super::{Ask, Group, Host, Listed, Provider, Search, Searched, View, fentry, point};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::image::{Attach, Target};
 use crate::ir::{Context, Nesting};
 use crate::pattern::{Pattern, has_wildcard};
 use crate::syntax::ast::AttachPoint;
-use crate::types::Type;
 use crate::types::store::Prototype;
 
 pub(super) struct RawTracepoint;
@@ -129,13 +129,18 @@ impl Provider for RawTracepoint {
             let name_id = names.id(&name);
             let mut view = View::empty("rawtracepoint", Context::Words, Nesting::Interrupts, name_id);
             view.filter_pid = true;
-            let mut words = MOST_ARGUMENTS;
-            if let Some(prototype) = prototype {
-                let (args, count) = fentry::arguments(&prototype, host.types);
-                words = count;
-                view.args = Some(args);
+            let mut words = Words::default();
+            match prototype {
+                Some(prototype) => {
+                    let (args, taken) = fentry::arguments(&prototype, host.types);
+                    words = taken;
+                    view.args = Some(args);
+                }
+                None => {
+                    words.take(8 * MOST_ARGUMENTS);
+                }
             }
-            view.words = (0..words).map(|n| view::load(8 * n, Type::U64)).collect();
+            view.words = words.loads();
             let attach = vec![Attach { name, span: point.span, what: Target::RawTracepoint { event } }];
             groups.push(Group { section: "raw_tp".into(), attach, view });
         }

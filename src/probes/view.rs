@@ -86,6 +86,30 @@ pub(super) fn load_word(offset: u32, ty: &Type) -> Expr {
     if *ty == Type::U64 { word } else { expr(ExprKind::Cast(Box::new(word)), ty.clone()) }
 }
 
+/// Arguments as a trampoline or a raw tracepoint hands them to its program: one after the other, in words of eight bytes.
+/// A struct of more than eight takes two (`btf_distill_func_proto` and `get_ctx_arg_idx_aligned` of the kernel).
+#[derive(Default)]
+pub(super) struct Words(u32);
+
+impl Words {
+    /// Where an argument of so many bytes is, which is behind those before.
+    pub fn take(&mut self, bytes: u32) -> u32 {
+        let at = self.end();
+        self.0 += bytes.div_ceil(8).max(1);
+        at
+    }
+
+    /// Where the words end: a function's result comes next.
+    pub fn end(&self) -> u32 {
+        8 * self.0
+    }
+
+    /// `arg0`, `arg1`, …
+    pub fn loads(&self) -> Vec<Expr> {
+        (0..self.0).map(|n| load(8 * n, Type::U64)).collect()
+    }
+}
+
 /// A BPF helper's 64-bit result.
 pub(super) fn helper(id: libbpf_sys::bpf_func_id, args: Vec<Expr>) -> Expr {
     expr(ExprKind::Helper { id, args }, Type::U64)

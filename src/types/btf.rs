@@ -359,6 +359,13 @@ impl Btf {
         u32::try_from(align).unwrap_or(1).max(1)
     }
 
+    /// A type's size in bytes; 0 for what has none.
+    pub fn size_of(&self, id: u32) -> u32 {
+        // SAFETY: as above.
+        let size = unsafe { sys::btf__resolve_size(self.raw.as_ptr(), id) };
+        u32::try_from(size).unwrap_or(0)
+    }
+
     /// For libbpf's own functions; valid as long as this is.
     pub(super) fn as_ptr(&self) -> *const sys::btf {
         self.raw.as_ptr()
