@@ -308,12 +308,21 @@ impl Target {
     /// How many probes this is: what `Attached N probes` and the limit `max_probes` count.
     pub fn probes(&self) -> usize {
         match self {
-            Target::KprobeMulti { functions, .. } => functions.len(),
-            Target::UprobeMulti { offsets, .. } => offsets.len(),
-            Target::KprobeSession { functions, .. } => functions.len().saturating_mul(2),
-            Target::UprobeSession { offsets, .. } => offsets.len().saturating_mul(2),
-            Target::Fsession { .. } => 2,
+            Target::KprobeMulti { functions, .. } | Target::KprobeSession { functions, .. } => {
+                functions.len().saturating_mul(self.probes_a_place())
+            }
+            Target::UprobeMulti { offsets, .. } | Target::UprobeSession { offsets, .. } => {
+                offsets.len().saturating_mul(self.probes_a_place())
+            }
             Target::Usdt { first, .. } => usize::from(*first),
+            _ => self.probes_a_place(),
+        }
+    }
+
+    /// How many of those are at each place: two where a program runs at the entry and at the return.
+    pub fn probes_a_place(&self) -> usize {
+        match self {
+            Target::KprobeSession { .. } | Target::UprobeSession { .. } | Target::Fsession { .. } => 2,
             _ => 1,
         }
     }

@@ -60,8 +60,11 @@ pub fn resolve<'s>(
         if probe.attach_points.is_empty() {
             diagnostics.push(Diagnostic::error("no-attach-points", probe.span, "No attach points for probe"));
         }
-        let (groups, problems) =
-            resolve(&probe.attach_points, walk::uses(probe), host, &mut |name| names.add(name));
+        let uses = walk::uses(probe);
+        let mut to_choose_by = Names::default();
+        let names = if uses.name { &mut *names } else { &mut to_choose_by };
+        let mut number = |name: &str| if uses.name || filter.is_some() { names.add(name) } else { 0 };
+        let (groups, problems) = resolve(&probe.attach_points, uses, host, &mut number);
         if groups.is_empty()
             && problems.iter().any(|p| p.severity == Severity::Warning)
             && !problems.has_errors()
@@ -74,10 +77,11 @@ pub fn resolve<'s>(
         diagnostics.extend(problems);
         for group in &groups {
             let mut kept = group.clone();
-            filter.iter().for_each(|filter| keep_matching(&mut kept, filter));
+            filter.iter().for_each(|filter| keep_matching(&mut kept, filter, names));
             let unwanted = kept.attach.is_empty();
-            let group = Rc::new(if unwanted { group.clone() } else { kept });
-            instances.push(Instance { probe, group, ret: None, unwanted });
+            let mut group = if unwanted { group.clone() } else { kept };
+            group.clear_cookies();
+            instances.push(Instance { probe, group: Rc::new(group), ret: None, unwanted });
         }
     }
     let attached = instances
@@ -97,23 +101,25 @@ pub fn resolve<'s>(
     instances
 }
 
-/// Leaves out the attach points of a group that have other names, and of those that are many kernel functions the
-/// functions.
-fn keep_matching(group: &mut Group, filter: &Regex) {
-    let provider = group.view.provider;
+/// Leaves out the attach points of a group that have other names, and of those that are many places the places: the
+/// names are those that `probe` prints there.
+fn keep_matching(group: &mut Group, filter: &Regex, names: &Names) {
+    let wanted = |id: u32| names.list.get(id as usize).is_some_and(|name: &String| filter.is_match(name));
     group.attach.retain_mut(|attach| match &mut attach.what {
         Target::Begin | Target::End | Target::Signal => true,
-        _ if filter.is_match(&attach.name) => true,
-        Target::KprobeMulti { functions, name_ids, .. } => {
-            let keep: Vec<bool> =
-                functions.iter().map(|name| filter.is_match(&format!("{provider}:{name}"))).collect();
-            let (mut each, mut id) = (keep.iter(), keep.iter());
-            functions.retain(|_| each.next() == Some(&true));
-            name_ids.retain(|_| id.next() == Some(&true));
-            !functions.is_empty()
-        }
-        _ => false,
+        Target::KprobeMulti { functions, name_ids, .. } => keep(functions, name_ids, wanted),
+        Target::UprobeMulti { offsets, name_ids, .. } => keep(offsets, name_ids, wanted),
+        _ => filter.is_match(&attach.name),
     });
+}
+
+/// Leaves out places by the numbers of their names. The result is whether any are left.
+fn keep<T>(places: &mut Vec<T>, name_ids: &mut Vec<u32>, wanted: impl Fn(u32) -> bool) -> bool {
+    let keep: Vec<bool> = name_ids.iter().map(|id| wanted(*id)).collect();
+    let (mut place, mut id) = (keep.iter(), keep.iter());
+    places.retain(|_| place.next() == Some(&true));
+    name_ids.retain(|_| id.next() == Some(&true));
+    !places.is_empty()
 }
 
 /// The kernel's function that tells a session's program which of the two it runs for.

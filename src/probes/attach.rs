@@ -20,6 +20,8 @@ pub struct Attachment {
     iterators: Vec<Objects>,
     /// What watches an address, which can be detached before the rest.
     watchpoints: Vec<(u64, Attachment)>,
+    /// Functions of wildcards that the kernel did not take.
+    refused: Vec<String>,
 }
 
 /// A program over objects of the kernel, which runs when somebody reads it.
@@ -66,12 +68,19 @@ impl Attachment {
         &self.iterators
     }
 
+    /// Hands over the names of those functions that the kernel did not take, where it took others of the same attach
+    /// point.
+    pub fn take_refused(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
+    }
+
     /// Takes over another's links, so that all are detached together.
     pub fn append(&mut self, mut other: Attachment) {
         self.links.append(&mut other.links);
         self.perf.append(&mut other.perf);
         self.watchpoints.append(&mut other.watchpoints);
         self.iterators.append(&mut other.iterators);
+        self.refused.append(&mut other.refused);
     }
 
     /// All of it watches an address.
@@ -315,7 +324,7 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
 }
 
 /// All functions in one link. The kernel takes all or none, so if some cannot be probed (their names are not unique,
-/// or they went with their module), the others are found by halving.
+/// or they went with their module), the others are found by halving; [`Attachment::take_refused`] tells which.
 fn kprobes(
     program: BorrowedFd<'_>,
     functions: &[String],
@@ -336,7 +345,9 @@ fn kprobes(
     for (functions, name_ids) in halves {
         match kprobes(program, functions, when, name_ids.unwrap_or_default()) {
             Ok(found) => all.append(found),
-            Err(Refusal::Os(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => {}
+            Err(Refusal::Os(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => {
+                all.refused.extend_from_slice(functions);
+            }
             Err(other) => return Err(other),
         }
     }

@@ -322,6 +322,14 @@ fn many_kernel_functions_share_a_link() {
         assert!(hits >= 11, "{hits}");
         assert_eq!(after, 0);
     }
+    let object = object("kprobe.multi");
+    let program = object.progs_mut().next().unwrap();
+    let what = Target::KprobeMulti { functions, ret: false, name_ids: vec![] };
+    let place = point("kprobe:vfs_*", what);
+    let refused = attach(&Kernel::new(), program.as_fd(), &place).unwrap().take_refused();
+    assert_eq!(refused, ["no_such_function"]);
+    let said = super::refusal::partly(&place, &refused).message;
+    assert_eq!(said, "Unable to attach probe: kprobe:vfs_*: not to no_such_function");
     let what =
         Target::KprobeMulti { functions: names(&["no_such", "nor_this"]), ret: false, name_ids: vec![] };
     let error = attach_only("kprobe.multi", what).unwrap_err();

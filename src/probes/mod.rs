@@ -39,7 +39,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use listing::list;
-pub use refusal::AttachError;
+pub use refusal::{AttachError, partly};
 pub use session::join;
 pub use view::Reason;
 
@@ -103,6 +103,16 @@ pub struct Group {
     pub section: String,
     pub attach: Vec<Attach>,
     pub view: View,
+}
+
+impl Group {
+    /// Leaves the numbers of names out where `probe` is a constant or not used: it takes no cookies then, which old
+    /// kernels do not have.
+    pub fn clear_cookies(&mut self) {
+        if self.view.name.kind != ir::ExprKind::ProbeName {
+            self.attach.iter_mut().for_each(|attach| attach.what.clear_cookies());
+        }
+    }
 }
 
 /// What a program sees at its attach points: `args`, `argN`, `retval`, `func` and `probe`, each as the expression
@@ -174,14 +184,13 @@ pub struct Ask<'a, 'h> {
 
 /// Numbers of probe names in the image.
 pub struct Names<'a> {
-    wanted: bool,
     add: &'a mut dyn FnMut(&str) -> u32,
 }
 
 impl Names<'_> {
-    /// The number of a name; 0 where the program does not ask for it.
+    /// The number of a name; 0 where nobody asks for it.
     pub fn id(&mut self, name: &str) -> u32 {
-        if self.wanted { (self.add)(name) } else { 0 }
+        (self.add)(name)
     }
 }
 
@@ -242,7 +251,8 @@ pub fn provider(name: &str) -> Option<&'static dyn Provider> {
 }
 
 /// Resolves the attach points of one probe. Those that are not there are errors, warnings or nothing, as
-/// `missing_probes` says; what can share a program does.
+/// `missing_probes` says; what can share a program does. `add_name` numbers the names of all places, so that who calls
+/// can choose among them; then [`Group::clear_cookies`] leaves out what no program needs.
 pub fn resolve(
     points: &[AttachPoint],
     uses: Uses,
@@ -263,7 +273,7 @@ pub fn resolve(
     };
     for point in points {
         let resolved = find_provider(point).and_then(|provider| {
-            let names = Names { wanted: uses.name, add: add_name };
+            let names = Names { add: add_name };
             provider.resolve(Ask { point, uses, host, names })
         });
         match resolved {
@@ -273,10 +283,6 @@ pub fn resolve(
     }
     let how = host.config.missing_probes;
     reported.extend(problems.into_iter().filter_map(|problem| missing(problem, how, groups.is_empty())));
-    // A constant needs no cookie, which old kernels do not take.
-    for group in groups.iter_mut().filter(|g| g.view.name.kind != ir::ExprKind::ProbeName) {
-        group.attach.iter_mut().for_each(|attach| attach.what.clear_cookies());
-    }
     (groups, reported)
 }
 
@@ -354,7 +360,7 @@ fn merge(groups: &mut Vec<Group>, group: Group, uses: Uses, host: &Host<'_>) {
     });
     match same {
         Some(other) => {
-            if other.view.name != group.view.name {
+            if uses.name && other.view.name != group.view.name {
                 other.view.name = view::name_by_cookie();
             }
             other.attach.extend(group.attach);

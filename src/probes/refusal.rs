@@ -35,6 +35,19 @@ pub(super) fn refused(kernel: &Kernel, attach: &Attach, errno: i32) -> AttachErr
     AttachError { message: format!("Unable to attach probe: {}: {why}", attach.name), help }
 }
 
+/// What to say of the functions of a wildcard that the kernel did not take, while it took the others.
+pub fn partly(attach: &Attach, refused: &[String]) -> AttachError {
+    const SHOWN: usize = 5;
+    let mut names = refused.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if refused.len() > SHOWN {
+        names.push_str(&format!(" and {} more", refused.len() - SHOWN));
+    }
+    let message = format!("Unable to attach probe: {}: not to {names}", attach.name);
+    let help = "they may have gone with their module, or have names that the kernel cannot tell apart; all others \
+                are attached";
+    AttachError { message, help: Some(help.into()) }
+}
+
 fn permission(what: &Target) -> (String, Option<String>) {
     let perf = matches!(what, Target::Perf { .. } | Target::Tracepoint { .. });
     let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");

@@ -44,12 +44,15 @@ impl Setup {
     fn resolve(&self, points: &[&str], uses: Uses) -> (Vec<Group>, Vec<String>, Vec<Diagnostic>) {
         let points: Vec<_> = points.iter().map(|text| parse_attach_point(text, FileId(0)).unwrap()).collect();
         let mut names: Vec<String> = vec![];
-        let (groups, problems) = self.with(|host| {
-            resolve(&points, uses, host, &mut |name| {
+        let mut number = |name: &str| match uses.name {
+            true => {
                 names.push(name.to_owned());
                 names.len() as u32 - 1
-            })
-        });
+            }
+            false => 0,
+        };
+        let (mut groups, problems) = self.with(|host| resolve(&points, uses, host, &mut number));
+        groups.iter_mut().for_each(Group::clear_cookies);
         (groups, names, problems.into_iter().collect())
     }
 

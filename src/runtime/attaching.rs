@@ -15,8 +15,8 @@ use crate::config::Missing;
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Program, Target};
 use crate::kernel::Kernel;
-use crate::probes::AttachError;
 use crate::probes::attach::{Attachment, attach};
+use crate::probes::{self, AttachError};
 
 /// So few probes are attached before anybody notices, and by this thread.
 const FEW: usize = 16;
@@ -81,9 +81,15 @@ impl Session<'_> {
             rest = later;
             for (task, result) in now.iter().zip(self.attach_some(now, threads, &mut progress, stopped)) {
                 match result {
-                    Some(Ok(places)) => {
-                        attached.count += task.place.what.probes();
+                    Some(Ok(mut places)) => {
+                        let refused = places.take_refused();
+                        attached.count += count(&task.place.what, refused.len());
                         attached.places.append(places);
+                        if !refused.is_empty() {
+                            progress.clear();
+                            // As for other things that a wildcard matches: the rest is what was wanted.
+                            self.warn(task.place, probes::partly(task.place, &refused));
+                        }
                     }
                     Some(Err(problem)) => {
                         progress.clear();
@@ -174,24 +180,27 @@ impl Session<'_> {
 
     /// A place that cannot be attached is an error, unless the settings say otherwise.
     fn refused(&self, place: &Attach, problem: AttachError) -> Result<(), Diagnostic> {
-        let how = self.job.config.missing_probes;
-        let mut diagnostic = match how {
-            Missing::Ignore => return Ok(()),
-            Missing::Warn => Diagnostic::warning("attach", place.span, problem.message),
-            Missing::Error => Diagnostic::error("attach", place.span, problem.message),
-        };
-        if let Some(help) = problem.help {
-            diagnostic = diagnostic.help(help);
+        if self.job.config.missing_probes != Missing::Error {
+            self.warn(place, problem);
+            return Ok(());
         }
-        match how {
-            Missing::Error => Err(diagnostic),
-            _ => {
-                if self.job.options.warnings {
-                    (self.job.report)(&diagnostic);
-                }
-                Ok(())
-            }
+        let error = Diagnostic::error("attach", place.span, problem.message);
+        Err(match problem.help {
+            Some(help) => error.help(help),
+            None => error,
+        })
+    }
+
+    /// Says what is not attached, where it is not to be ignored.
+    fn warn(&self, place: &Attach, problem: AttachError) {
+        if self.job.config.missing_probes == Missing::Ignore || !self.job.options.warnings {
+            return;
         }
+        let warning = Diagnostic::warning("attach", place.span, problem.message);
+        (self.job.report)(&match problem.help {
+            Some(help) => warning.help(help),
+            None => warning,
+        });
     }
 }
 
@@ -213,6 +222,11 @@ fn place(what: &Target) -> Option<(&str, u64)> {
         Target::Uprobe { path, offset, .. } => Some((path, *offset)),
         _ => None,
     }
+}
+
+/// How many probes are attached where the kernel has refused some places.
+fn count(what: &Target, refused: usize) -> usize {
+    what.probes().saturating_sub(refused.saturating_mul(what.probes_a_place()))
 }
 
 fn runs_last_attached_first(what: &Target) -> bool {
@@ -288,6 +302,15 @@ impl Drop for Progress {
 mod tests {
     use super::*;
     use crate::diagnostics::Span;
+
+    #[test]
+    fn refused_functions_do_not_count() {
+        let functions = || ["a", "b", "c"].map(str::to_owned).to_vec();
+        let entries = Target::KprobeMulti { functions: functions(), ret: false, name_ids: vec![] };
+        assert_eq!((count(&entries, 0), count(&entries, 1)), (3, 2));
+        let both = Target::KprobeSession { functions: functions(), name_ids: vec![] };
+        assert_eq!((count(&both, 0), count(&both, 1)), (6, 4));
+    }
 
     #[test]
     fn only_uprobes_at_other_places_are_attached_at_once() {
