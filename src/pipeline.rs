@@ -145,7 +145,14 @@ impl Session {
             filter: options.filter.clone(),
             includes: options.includes.clone(),
         };
-        let (checked, problems) = check::check(script, &mut host, &check_options);
+        let (checked, mut problems) = check::check(script, &mut host, &check_options);
+        // What follows from a wrong file says little.
+        if let (None, Some(path), Some(why)) = (&checked, &options.btf, types.failure()) {
+            problems.push(
+                Diagnostic::error("script", None, why.to_owned())
+                    .help(format!("BPFTRACE_BTF names that file: {}", path.display())),
+            );
+        }
         if options.verbose
             && let Some((note, _)) = types.unread_headers()
         {
@@ -275,6 +282,7 @@ impl Session {
 
     /// `-l`
     fn list(&mut self, pattern: &str, options: &Options) -> Result<(), Diagnostics> {
+        options.run.pid.map(Process::find).transpose()?;
         let kernel = kernel(options);
         let mut types = Types::new(&kernel).with_debug_files(&options.debug_files);
         let config = options.config.clone();
@@ -314,6 +322,7 @@ impl Session {
 
     /// `-l` with a program: the probes that it would attach to.
     fn list_program(&mut self, program: &Program, options: &Options) -> Result<(), Diagnostics> {
+        options.run.pid.map(Process::find).transpose()?;
         let (script, config) = self.parse(program, options)?;
         let kernel = kernel(options);
         let mut types = Types::new(&kernel).with_debug_files(&options.debug_files);
@@ -346,8 +355,14 @@ impl Session {
             let reason = reason.split(" (os error").next().unwrap_or("");
             Diagnostic::error("script", None, format!("failed to open file '{name}': {reason}"))
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Diagnostic::error("script", None, format!("the script {name} is not text in UTF-8"))
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let error = Diagnostic::error("script", None, format!("the script {name} is not text in UTF-8"));
+            match e.as_bytes().starts_with(b"\x7fELF") {
+                true => {
+                    error.note("it is a program").help(format!("its probes: bpftrace -l 'uprobe:{name}:*'"))
+                }
+                false => error,
+            }
         })?;
         if u32::try_from(text.len()).is_err() {
             return Err(Diagnostic::error("script", None, format!("the script {name} is too large")));
@@ -382,10 +397,19 @@ impl Session {
 }
 
 /// A pattern that matches nothing lists nothing, which is no failure but may be a slip.
+/// Those whose names have a category or a program before them.
+const IN_GROUPS: [&str; 7] = ["tracepoint", "t", "uprobe", "u", "uretprobe", "ur", "usdt"];
+
 fn nothing_listed(pattern: &syntax::ast::AttachPoint) -> Diagnostic {
     let nothing = Diagnostic::warning("no-probes", None, format!("no probe matches {}", pattern.text));
     match pattern.parts.iter().any(|part| part.text.contains('*')) {
         true => nothing,
+        false
+            if pattern.parts.len() == 2
+                && pattern.parts.first().is_some_and(|part| IN_GROUPS.contains(&part.text.as_str())) =>
+        {
+            nothing.help(format!("to list all that are in it: {}:*", pattern.text))
+        }
         false => nothing.help("to search by a part of a name, put * around it"),
     }
 }

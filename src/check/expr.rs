@@ -242,6 +242,17 @@ impl Checker<'_, '_> {
         match given {
             None => literal_int(0, span),
             Some(text) => match parse_number(text) {
+                Some(n) if i64::try_from(n).is_err() && u64::try_from(n).is_err() => {
+                    self.report(
+                        Diagnostic::error(
+                            "literal-overflow",
+                            span,
+                            format!("the parameter {text} is too large for a number"),
+                        )
+                        .note("numbers have 64 bits"),
+                    );
+                    self.text(text.as_bytes(), span)
+                }
                 Some(n) => match self.folded(Some(n), span) {
                     Ok(value) => value,
                     Err(_) => self.text(text.as_bytes(), span),

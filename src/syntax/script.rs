@@ -301,7 +301,8 @@ impl<'s> Reader<'s> {
 
     fn unsupported_function(&mut self) {
         let span = self.span(self.at, self.at + "fn".len());
-        self.error("unsupported", span, "functions are not supported yet");
+        let error = self.error("unsupported", span, "functions are not supported yet");
+        error.help.push("a macro does what most functions do: macro name($argument) { … }".into());
         if let Some(open) = self.rest().find('{') {
             self.at += open;
             self.braces();

@@ -125,6 +125,13 @@ enum Enumerators<'a> {
     Long(&'a [sys::btf_enum64]),
 }
 
+/// Whether a file begins as BTF does (`BTF_MAGIC` in `linux/btf.h`), in either byte order, or as ELF.
+fn looks_like_btf(path: &Path) -> io::Result<bool> {
+    let mut magic = vec![];
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, 4), &mut magic)?;
+    Ok(magic == *b"\x7fELF" || magic.starts_with(&[0x9f, 0xeb]) || magic.starts_with(&[0xeb, 0x9f]))
+}
+
 /// A function's type.
 #[derive(Clone, Copy)]
 pub struct Proto<'a> {
@@ -138,6 +145,11 @@ impl Btf {
     pub fn vmlinux(path: Option<&Path>) -> io::Result<Btf> {
         let raw = match path {
             Some(path) => {
+                // libbpf would say so too, to the terminal.
+                if !looks_like_btf(path)? {
+                    let why = "it is neither BTF nor an ELF file, which may hold it";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
                 let path = c_string(&path.to_string_lossy())?;
                 // SAFETY: the path is a C string; no second object is asked for.
                 unsafe { sys::btf__parse(path.as_ptr(), std::ptr::null_mut()) }

@@ -52,6 +52,11 @@ impl Sources {
         self.problem.as_deref()
     }
 
+    /// The same without opening anything.
+    pub fn failure(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
     /// Whether the kernel (or a file in its place) describes its types, without reading them.
     pub fn exist(&self) -> bool {
         !self.objects.is_empty()

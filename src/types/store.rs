@@ -88,6 +88,11 @@ impl Types {
         self.sources.problem()
     }
 
+    /// The same, if somebody has asked for such types already.
+    pub fn failure(&self) -> Option<&str> {
+        self.sources.failure()
+    }
+
     /// The type of that name: a struct, union or enum with its tag or without, a typedef.
     pub fn find(&mut self, tag: Option<Tag>, name: &str) -> Option<Type> {
         let name = name.strip_prefix("const ").unwrap_or(name);

@@ -53,7 +53,9 @@ pub(super) fn describe(
         view.no_args = Some(Reason { note, help: Some("arg0, arg1, … are what it is called with".into()) });
         return;
     }
-    let (args, hidden) = arguments(function);
+    let (args, mut hidden) = arguments(function);
+    // Of several functions, this is said of one.
+    hidden.iter_mut().for_each(|(_, why)| *why = format!("{why} (in {name})"));
     args.iter().for_each(|(_, value)| host.types.close(&value.ty));
     (view.args, view.hidden) = (Some(args), hidden);
 }
