@@ -216,9 +216,13 @@ fn options(
     let pid = arguments.pid.as_deref().map(pid).transpose()?;
     let purpose = purpose(&arguments)?;
     let filter = arguments.probe_filter.as_deref().map(filter).transpose()?;
-    let mut config = Config::for_kernel(&Kernel::new());
-    let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let (command, parameters) = command(&arguments, form)?;
+    let mut config = match &command {
+        // Help asks nothing of the kernel.
+        Command::Print(_) => Config::default(),
+        _ => Config::for_kernel(&Kernel::new()),
+    };
+    let from_env = config.set_from_env(env, environment.keys().cloned())?;
     let mut complaints = from_env.warnings;
     if arguments.program.len() > 1 {
         complaints.push(
