@@ -501,7 +501,7 @@ fn user_functions_that_are_not_there() {
     );
     assert!(error("uprobe:lib:f").contains("does not exist"));
     assert!(error("uprobe:bassh:f").contains("`bash`"), "{}", error("uprobe:bassh:f"));
-    assert!(error("uprobe:libcc:f").contains("`libc`"), "{}", error("uprobe:libcc:f"));
+    assert!(error("uprobe:libpthraed:f").contains("`libpthread`"), "{}", error("uprobe:libpthraed:f"));
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     assert!(error(&format!("uprobe:{text}:f")).contains("is not an ELF file"));
     assert!(
