@@ -122,7 +122,8 @@ fn path(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             }
         },
     };
-    if !is_followed(&place) {
+    let words = call.check.in_view(|v| v.args.clone()).unwrap_or_default();
+    if !is_followed(&place, &words) {
         return call.check.fail(
             Diagnostic::error("argument-type", at, "path() cannot follow where this comes from")
                 .note(
@@ -134,29 +135,45 @@ fn path(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     Ok(Value::new(build::expr(ExprKind::KernelPath(place), Type::Str(size), call.span)))
 }
 
-/// Whether a place is reached from the context by loads of pointers alone.
-fn is_followed(place: &ir::Place) -> bool {
+/// Whether a place is reached from the context by loads of pointers alone. `args` are those of the probe.
+fn is_followed(place: &ir::Place, args: &[(String, Expr)]) -> bool {
     match &place.kind {
-        ir::PlaceKind::Field { base, .. } => is_followed(base),
-        ir::PlaceKind::Deref { pointer, .. } => pointer_is_followed(pointer),
+        ir::PlaceKind::Field { base, .. } => is_followed(base, args),
+        ir::PlaceKind::Deref { pointer, .. } => pointer_is_followed(pointer, args),
         _ => false,
     }
 }
 
 /// A pointer as the kernel has it: what is cast from something else is a number to the verifier, or points to what it is not.
-fn pointer_is_followed(pointer: &Expr) -> bool {
-    let mut loaded = pointer;
-    while let ExprKind::Cast(inner) | ExprKind::Reinterpret(inner) = &loaded.kind {
-        if !matches!(loaded.ty, Type::Ptr { .. } | Type::Int(Int { size: 8, .. })) {
-            return false;
-        }
-        loaded = inner;
-    }
-    match (&loaded.kind, &loaded.ty, &pointer.ty) {
-        (ExprKind::Load(place), Type::Ptr { to: have, .. }, Type::Ptr { to: want, .. }) => {
-            have == want && (from_context(place) || is_followed(place))
-        }
+fn pointer_is_followed(pointer: &Expr, args: &[(String, Expr)]) -> bool {
+    let loaded = uncast(pointer);
+    let (Some(ExprKind::Load(place)), Type::Ptr { to: want, .. }) = (loaded.map(|e| &e.kind), &pointer.ty)
+    else {
+        return false;
+    };
+    // The context of a function is words; which of them are pointers, the arguments say.
+    let have = match &place.kind {
+        ir::PlaceKind::Context { offset } => args.iter().find_map(|(_, arg)| match &uncast(arg)?.kind {
+            ExprKind::Load(of) if matches!(&of.kind, ir::PlaceKind::Context { offset: at } if at == offset) => {
+                Some(&arg.ty)
+            }
+            _ => None,
+        }),
+        _ => None,
+    };
+    match have.or(loaded.map(|e| &e.ty)) {
+        Some(Type::Ptr { to: have, .. }) => have == want && (from_context(place) || is_followed(place, args)),
         _ => false,
+    }
+}
+
+/// What is cast, if nothing of it is lost on the way.
+fn uncast(expr: &Expr) -> Option<&Expr> {
+    match &expr.kind {
+        ExprKind::Cast(inner) | ExprKind::Reinterpret(inner) => {
+            matches!(expr.ty, Type::Ptr { .. } | Type::Int(Int { size: 8, .. })).then(|| uncast(inner))?
+        }
+        _ => Some(expr),
     }
 }
 
