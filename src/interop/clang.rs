@@ -124,6 +124,8 @@ fn arguments(includes: &[PathBuf], own: &Path) -> Vec<OsString> {
         "-c",
         "-MD",
         "-fno-stack-protector",
+        // Types of the kernel that are declared inside of others, in vmlinux.h.
+        "-Wno-missing-declarations",
         "-fno-color-diagnostics",
         "-fno-caret-diagnostics",
         "-ferror-limit=10",

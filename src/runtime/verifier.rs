@@ -23,7 +23,7 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
         if let Some(reason) = &rejection.reason {
             diagnostic = diagnostic.note(format!("the verifier's reason: {reason}"));
         }
-        if rejection.reason.is_some_and(|reason| reason.contains("bpf_override_return")) {
+        if log.contains("cannot use helper bpf_override_return") {
             return diagnostic.note(
                 "override() takes a kernel that was built with CONFIG_BPF_KPROBE_OVERRIDE, which this is not",
             );
