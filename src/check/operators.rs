@@ -51,31 +51,24 @@ impl Checker<'_, '_> {
         let (left, right) = (build::cast(left.expr, ty.clone()), build::cast(right.expr, ty));
         let value = match op {
             BinaryOp::Div | BinaryOp::Mod if !matches!(right.kind, ExprKind::Const(1..)) => {
-                self.guarded_division(op, left, right, span)
+                self.told_division(op, left, right, span)
             }
             _ => operation(op, left, right, span),
         };
         Ok(Value { space, ..value })
     }
 
-    /// A division by what may be zero: then the result is 1, and the user is told.
-    fn guarded_division(&mut self, op: BinaryOp, left: ir::Expr, right: ir::Expr, span: Span) -> Value {
-        let ty = left.ty.clone();
+    /// A division by what may be zero. The result is then BPF's own, 0 or the dividend, and the user is told.
+    fn told_division(&mut self, op: BinaryOp, left: ir::Expr, right: ir::Expr, span: Span) -> Value {
         let ((set_left, left), (set_right, right)) = (self.keep(left), self.keep(right));
-        // Kept as the reference says it: see `diagnostics::codes`.
-        let message = "Divide or modulo by 0 detected. This can lead to unexpected results. \
-                       1 is being used as the result."
-            .to_owned();
+        let result = if op == BinaryOp::Div { "0" } else { "The dividend" };
+        // It begins as the reference's does: see `diagnostics::codes`.
+        let message = format!("Divide or modulo by 0 detected. {result} is being used as the result.");
         let warning = self.emit(EventKind::Warning { message }, vec![], span);
-        let one = Box::new(build::constant(1, ty.clone(), span));
-        let instead = ExprKind::Block { body: vec![warning], value: one };
-        let choice = ExprKind::Select {
-            condition: Box::new(build::cast(right.clone(), Type::Bool)),
-            then: Box::new(operation(op, left, right, span).expr),
-            otherwise: Box::new(build::expr(instead, ty.clone(), span)),
-        };
-        let choice = build::expr(choice, ty, span);
-        Value::new(super::convert::after(vec![set_left, set_right], choice))
+        let any = build::cast(right.clone(), Type::Bool);
+        let tell = build::conditional(any, vec![], vec![warning], span);
+        let divided = operation(op, left, right, span).expr;
+        Value::new(super::convert::after(vec![set_left, set_right, tell], divided))
     }
 
     fn compare_numbers(&mut self, op: BinaryOp, left: Value, right: Value, span: Span) -> Checked<Value> {

@@ -6,8 +6,8 @@
 //! Where the reference reports the same problem, short messages often keep the first words that it has, on purpose: editors,
 //! wrappers and test suites look for them (`Could not determine boundary for…`, `Possible attachment attempt in the middle of an
 //! instruction`, `It appears that … is a filename`, `Unhygienic access to map`, `Record does not contain a field named…`). The
-//! two warnings of running scripts, `Divide or modulo by 0 detected…` and `Array access out of bounds…`, are kept whole for the
-//! same reason. All else, and what explains a problem in particular (notes, hints), is in our own words.
+//! warnings of running scripts, `Divide or modulo by 0 detected` and `Array access out of bounds…`, are kept for the same reason.
+//! All else, and what explains a problem in particular (notes, hints), is in our own words.
 
 /// Every [`super::Diagnostic::code`], sorted.
 pub const CODES: &[&str] = &[
