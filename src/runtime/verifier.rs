@@ -23,7 +23,7 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
         if let Some(reason) = &rejection.reason {
             diagnostic = diagnostic.note(format!("the verifier's reason: {reason}"));
         }
-        if log.contains("cannot use helper bpf_override_return") {
+        if rejection.lacks_helper("bpf_override_return") {
             return diagnostic.note(
                 "override() takes a kernel that was built with CONFIG_BPF_KPROBE_OVERRIDE, which this is not",
             );
@@ -178,6 +178,14 @@ impl<'l> Rejection<'l> {
         self.reason.is_some_and(too_much)
     }
 
+    /// Whether the kernel does not let such a program call this helper. Linux 5.10 and 6.1 say `unknown func`, later ones
+    /// `program of this type cannot use helper`, and the newest go on talking after that.
+    fn lacks_helper(&self, helper: &str) -> bool {
+        ["unknown func ", "cannot use helper "]
+            .iter()
+            .any(|words| self.log.contains(&format!("{words}{helper}#")))
+    }
+
     /// The line of the script or of what it imports, without the blanks around it.
     fn line(&self, sources: &Sources) -> Option<Span> {
         let (text, place) = self.source?;
@@ -250,6 +258,20 @@ libbpf: prog 'kprobe_1': failed to load: -EACCES
         assert_eq!(rejection.source, Some(("@x[pid] = *arg0;", Some(("stdin", 2)))));
         let sources = Sources::single("stdin", "kprobe:f {\n  @x[pid] = *arg0; }\n");
         assert_eq!(sources.text(rejection.line(&sources).unwrap()), "@x[pid] = *arg0; }");
+    }
+
+    #[test]
+    fn a_helper_that_the_kernel_lacks_is_known_in_the_words_of_old_and_new_kernels() {
+        for reason in [
+            "unknown func bpf_override_return#58",
+            "program of this type cannot use helper bpf_override_return#58",
+        ] {
+            let log = LOG.replace("R1 invalid mem access 'scalar'", reason);
+            assert!(Rejection::find(&log).unwrap().lacks_helper("bpf_override_return"), "{reason}");
+            assert!(!Rejection::find(&log).unwrap().lacks_helper("bpf_override"), "{reason}");
+        }
+        let call = LOG.replace("(79) r2 = *(u64 *)(r1 +0)", "(85) call bpf_override_return#58");
+        assert!(!Rejection::find(&call).unwrap().lacks_helper("bpf_override_return"));
     }
 
     #[test]
