@@ -420,6 +420,18 @@ pub struct Place {
     pub span: Span,
 }
 
+impl Place {
+    /// Whether it is in the program's context itself, not behind a pointer that the context has.
+    pub fn is_in_context(&self) -> bool {
+        match &self.kind {
+            PlaceKind::Field { base, .. } => base.is_in_context(),
+            PlaceKind::Context { .. } => true,
+            PlaceKind::Deref { pointer, .. } => matches!(pointer.kind, ExprKind::ContextPointer),
+            _ => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum PlaceKind {
     /// What a pointer points to.

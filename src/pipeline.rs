@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Command, Options, Program};
 use crate::config::Config;
-use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Severity, Sources, render};
+use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Severity, Sources, render, system_words};
 use crate::image::{Image, Target};
 use crate::kernel::Kernel;
 use crate::probes::{Host, Listed};
@@ -351,8 +351,7 @@ impl Session {
             Program::File(path) => (path.display().to_string(), std::fs::read(path)),
         };
         let bytes = bytes.map_err(|e| {
-            let reason = e.to_string();
-            let reason = reason.split(" (os error").next().unwrap_or("");
+            let reason = system_words(&e);
             Diagnostic::error("script", None, format!("failed to open file '{name}': {reason}"))
         })?;
         let text = String::from_utf8(bytes).map_err(|e| {

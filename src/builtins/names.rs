@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::{Builtin, Kind, required, syscalls};
 use crate::check::{Call, Checked, Value, build, literal_text};
+use crate::diagnostics::system_words;
 use crate::ir::{Binary, Expr, ExprKind, Names};
 use crate::types::Type;
 
@@ -48,13 +49,12 @@ static SYSCALLS: LazyLock<Names> =
     LazyLock::new(|| Names { names: syscalls::by_number(), otherwise: "Unknown syscall" });
 
 fn error_text(number: i32) -> String {
-    let text = io::Error::from_raw_os_error(number).to_string();
-    let text = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+    let text = system_words(&io::Error::from_raw_os_error(number));
     // Numbers without a meaning.
     if text.starts_with("Unknown error") || text.starts_with("No error information") {
         return String::new();
     }
-    text.to_owned()
+    text
 }
 
 fn signal_text(number: i32) -> String {

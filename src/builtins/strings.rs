@@ -162,7 +162,9 @@ fn pointer_is_followed(pointer: &Expr, args: &[(String, Expr)]) -> bool {
         _ => None,
     };
     match have.or(loaded.map(|e| &e.ty)) {
-        Some(Type::Ptr { to: have, .. }) => have == want && (from_context(place) || is_followed(place, args)),
+        Some(Type::Ptr { to: have, .. }) => {
+            have == want && (place.is_in_context() || is_followed(place, args))
+        }
         _ => false,
     }
 }
@@ -174,15 +176,6 @@ fn uncast(expr: &Expr) -> Option<&Expr> {
             matches!(expr.ty, Type::Ptr { .. } | Type::Int(Int { size: 8, .. })).then(|| uncast(inner))?
         }
         _ => Some(expr),
-    }
-}
-
-fn from_context(place: &ir::Place) -> bool {
-    match &place.kind {
-        ir::PlaceKind::Field { base, .. } => from_context(base),
-        ir::PlaceKind::Context { .. } => true,
-        ir::PlaceKind::Deref { pointer, .. } => matches!(pointer.kind, ExprKind::ContextPointer),
-        _ => false,
     }
 }
 

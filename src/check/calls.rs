@@ -182,19 +182,7 @@ impl<'a, 'h> Checker<'a, 'h> {
         if count >= least && most.is_none_or(|most| count <= most) {
             return Ok(());
         }
-        let wanted = match (least, most) {
-            (0, Some(0)) => "requires no arguments".to_owned(),
-            (1, Some(1)) => "requires one argument".to_owned(),
-            (least, Some(most)) if least == most => format!("requires {least} arguments"),
-            (1, _) if count < least => "requires at least one argument".to_owned(),
-            (least, _) if count < least => format!("requires at least {least} arguments"),
-            (_, Some(1)) => "takes up to one argument".to_owned(),
-            (_, most) => format!("takes up to {} arguments", most.unwrap_or(count)),
-        };
-        self.fail(
-            Diagnostic::error("argument-count", span, format!("{name}() {wanted} ({count} provided)"))
-                .help(format!("write {builtin}")),
-        )
+        self.fail(miscounted(name, (least, most), count, span).help(format!("write {builtin}")))
     }
 
     fn argument_for(&mut self, name: &str, param: &Param, e: &ast::Expr) -> Checked<Arg> {
@@ -390,4 +378,23 @@ impl Call<'_, '_, '_> {
         let span = self.span;
         self.check.error(code, span, message)
     }
+}
+
+/// The error for a call with too few or too many arguments.
+pub(super) fn miscounted(
+    name: &str,
+    (least, most): (usize, Option<usize>),
+    count: usize,
+    span: Span,
+) -> Diagnostic {
+    let wanted = match (least, most) {
+        (0, Some(0)) => "requires no arguments".to_owned(),
+        (1, Some(1)) => "requires one argument".to_owned(),
+        (least, Some(most)) if least == most => format!("requires {least} arguments"),
+        (1, _) if count < least => "requires at least one argument".to_owned(),
+        (least, _) if count < least => format!("requires at least {least} arguments"),
+        (_, Some(1)) => "takes up to one argument".to_owned(),
+        (_, most) => format!("takes up to {} arguments", most.unwrap_or(count)),
+    };
+    Diagnostic::error("argument-count", span, format!("{name}() {wanted} ({count} provided)"))
 }

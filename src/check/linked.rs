@@ -1,5 +1,6 @@
 //! Calls of functions that imported C defines.
 
+use super::calls::miscounted;
 use super::shape::Value;
 use super::{Checked, Checker, build};
 use crate::builtins;
@@ -46,13 +47,8 @@ impl Checker<'_, '_> {
         let values = self.values(args);
         let wanted = function.params.len();
         if args.len() != wanted {
-            let wants = match wanted {
-                0 => "requires no arguments".to_owned(),
-                1 => "requires one argument".to_owned(),
-                n => format!("requires {n} arguments"),
-            };
-            let message = format!("{name}() {wants} ({} provided)", args.len());
-            return self.fail(Diagnostic::error("argument-count", span, message).note(is_defined(&function)));
+            let error = miscounted(name, (wanted, Some(wanted)), args.len(), span);
+            return self.fail(error.note(is_defined(&function)));
         }
         let mut given = vec![];
         for (value, (param, ty)) in values?.into_iter().zip(&function.params) {

@@ -22,7 +22,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let layout = sequence(types.iter().map(|ty| packed(ty)), &self.program.layouts);
         let variable = types.iter().any(|ty| packed(ty) != *ty);
         // In the ring buffer itself if the size is known and nothing is lost when there is no room.
-        if variable || args.iter().any(has_effects) {
+        if variable || self.is_exit(event) || args.iter().any(has_effects) {
             self.emit_copied(event, args, &layout)
         } else {
             self.emit_in_place(event, args, &layout)
@@ -41,9 +41,8 @@ impl<'g, 'c> Gen<'g, 'c> {
         matches!(self.object.events.get(event.0 as usize).map(|e| &e.kind), Some(EventKind::Exit))
     }
 
-    /// There was no room for a record: that is counted, but `exit()` must not get lost with what filled the buffer.
-    fn lost(&mut self, exit: Option<IntValue<'c>>) -> Result<()> {
-        let Some(code) = exit else { return self.bump(Counter::LostEvents as u32) };
+    /// There was no room for an `exit()`, which must not get lost with what filled the buffer.
+    fn lost_exit(&mut self, code: IntValue<'c>) -> Result<()> {
         let ll = self.ll;
         let counters = self.object.counters(ll)?;
         let key = self.stack_temp(4)?;
@@ -80,11 +79,7 @@ impl<'g, 'c> Gen<'g, 'c> {
     fn emit_in_place(&mut self, event: EventId, args: &'g [Expr], layout: &Sequence) -> Result<()> {
         let size = EVENT_HEAD.saturating_add(layout.size).next_multiple_of(8);
         let sizes: Vec<u32> = args.iter().map(|arg| self.size_of(&arg.ty)).collect();
-        let exit = match args {
-            [code] if self.is_exit(event) => Some(self.scalar(code)?),
-            _ => None,
-        };
-        self.reserve(event, size, exit, |g, record| {
+        self.reserve(event, size, |g, record| {
             g.begin_record(record, event, layout, &sizes, size)?;
             for (arg, offset) in args.iter().zip(&layout.offsets) {
                 let to = g.part(record, EVENT_HEAD + offset)?;
@@ -98,7 +93,6 @@ impl<'g, 'c> Gen<'g, 'c> {
         &mut self,
         event: EventId,
         size: u32,
-        exit: Option<IntValue<'c>>,
         fill: impl FnOnce(&mut Self, Mem<'c>) -> Result<()>,
     ) -> Result<()> {
         let ring = self.ring(event)?;
@@ -107,7 +101,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         let lost = self.ll.is_null(ptr)?;
         self.either(
             lost,
-            |g| g.scoped(|g| g.lost(exit)),
+            |g| g.bump(Counter::LostEvents as u32),
             |g| {
                 fill(g, Mem { ptr, align: 8, on_stack: false })?;
                 g.ll.helper(id::RINGBUF_SUBMIT, &[ptr.into(), g.ll.imm(0).into()]).map(drop)
@@ -159,9 +153,11 @@ impl<'g, 'c> Gen<'g, 'c> {
         let lost = ll.is_true(result)?;
         let exit = self.is_exit(event);
         self.when(lost, |g| {
-            let code =
-                if exit { Some(g.ll.load(g.part(record, EVENT_HEAD)?.ptr, Int::U8, 1)?) } else { None };
-            g.scoped(|g| g.lost(code))
+            if !exit {
+                return g.bump(Counter::LostEvents as u32);
+            }
+            let code = g.ll.load(g.part(record, EVENT_HEAD)?.ptr, Int::U8, 1)?;
+            g.scoped(|g| g.lost_exit(code))
         })
     }
 
@@ -172,7 +168,7 @@ impl<'g, 'c> Gen<'g, 'c> {
         }
         let (kind, args) = (helper_error(&helpers::name(helper)), vec![Type::I32]);
         let event = self.object.add_event(Event { kind, args, span: self.place });
-        self.reserve(event, EVENT_HEAD + 8, None, |g, record| {
+        self.reserve(event, EVENT_HEAD + 8, |g, record| {
             g.begin_record(record, event, &sequence([], &g.program.layouts), &[], EVENT_HEAD)?;
             g.ll.store(g.part(record, EVENT_HEAD)?.ptr, result, 4, 4)?;
             g.zero(g.part(record, EVENT_HEAD + 4)?, 4)

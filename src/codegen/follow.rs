@@ -69,7 +69,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::Cast(inner) | ExprKind::Reinterpret(inner) => self.followed(inner),
             ExprKind::Load(place) => {
                 let offset = offset_in(place);
-                if from_context(place) {
+                if place.is_in_context() {
                     let word = self.ll.at(self.frame.context, offset)?;
                     let address = self.ll.load_volatile(word, Int::U64)?;
                     // What an iterator is at may be null.
@@ -104,14 +104,5 @@ fn offset_in(place: &Place) -> u64 {
         PlaceKind::Field { base, field } => offset_in(base).wrapping_add(field.offset.into()),
         PlaceKind::Context { offset } => u64::from(*offset),
         _ => 0,
-    }
-}
-
-fn from_context(place: &Place) -> bool {
-    match &place.kind {
-        PlaceKind::Field { base, .. } => from_context(base),
-        PlaceKind::Context { .. } => true,
-        PlaceKind::Deref { pointer, .. } => matches!(pointer.kind, ExprKind::ContextPointer),
-        _ => false,
     }
 }

@@ -9,6 +9,13 @@ pub mod suggest;
 
 use serde::{Deserialize, Serialize};
 
+/// What the system says of an error, in words alone: `No such file or directory`, without the number that the standard
+/// library puts behind.
+pub fn system_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 /// One source text of the program: the script itself, one of its imports, or what a macro's text became at one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileId(pub u32);

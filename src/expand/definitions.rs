@@ -74,11 +74,7 @@ fn called_functions(
 ) {
     // Names, and whether they are called: a header's macro is none without.
     let mut calls: Vec<(String, bool)> = vec![];
-    let mut note = |expr: &mut Expr| match &expr.kind {
-        ExprKind::Call { name, .. } => calls.push((name.clone(), true)),
-        ExprKind::Name(name) => calls.push((name.clone(), false)),
-        _ => {}
-    };
+    let mut note = |expr: &mut Expr| calls.extend(named(expr));
     visit::script(script, &mut note);
     for one in macros.values_mut() {
         if let Macro::Value(value) = one {
@@ -106,11 +102,7 @@ fn called_functions(
         match read.or_else(|_| functions::read(&name, name_span, text, values)) {
             Ok(mut function) => {
                 macros.remove(&name);
-                visit::block(&mut function.body, &mut |expr| match &expr.kind {
-                    ExprKind::Call { name, .. } => calls.push((name.clone(), true)),
-                    ExprKind::Name(name) => calls.push((name.clone(), false)),
-                    _ => {}
-                });
+                visit::block(&mut function.body, &mut |expr| calls.extend(named(expr)));
                 script.macros.push(function);
             }
             Err(why) => {
@@ -119,6 +111,15 @@ fn called_functions(
                 macros.insert(name, Macro::Other(head, why));
             }
         }
+    }
+}
+
+/// The name that an expression is, and whether it is a call of it.
+fn named(expr: &Expr) -> Option<(String, bool)> {
+    match &expr.kind {
+        ExprKind::Call { name, .. } => Some((name.clone(), true)),
+        ExprKind::Name(name) => Some((name.clone(), false)),
+        _ => None,
     }
 }
 

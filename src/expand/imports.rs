@@ -77,7 +77,7 @@ impl Importer<'_> {
             Ok(metadata) => metadata,
             // What the reference has in files is built in here.
             Err(_) if import.path == "stdlib" || import.path.starts_with("stdlib/") => {
-                if matches!(import.path.as_str(), "stdlib/test" | "stdlib/test/test.bpf.c")
+                if matches!(import.path.as_str(), "stdlib/test" | TEST_PATH)
                     && self.seen.insert(TEST_PATH.into())
                 {
                     let kind = ObjectKind::Own(TEST);

@@ -124,8 +124,9 @@ fn arguments(includes: &[PathBuf], own: &Path) -> Vec<OsString> {
         "-c",
         "-MD",
         "-fno-stack-protector",
-        // Types of the kernel that are declared inside of others, in vmlinux.h.
-        "-Wno-missing-declarations",
+        // As the kernel from 7.0 on: a struct with its name but none as a member, whose members are the outer one's.
+        "-fms-extensions",
+        "-Wno-microsoft-anon-tag",
         "-fno-color-diagnostics",
         "-fno-caret-diagnostics",
         "-ferror-limit=10",

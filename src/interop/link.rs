@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,6 +10,7 @@ use libbpf_rs::PrintLevel;
 use libbpf_sys as sys;
 
 use super::Object;
+use crate::kernel::owned;
 
 /// Links the script's object with those that it imports. The error is what libbpf says.
 pub fn link(script: &[u8], objects: &[Object]) -> Result<Vec<u8>, String> {
@@ -31,13 +32,9 @@ pub fn link(script: &[u8], objects: &[Object]) -> Result<Vec<u8>, String> {
 static SAID: Mutex<String> = Mutex::new(String::new());
 
 fn linked(script: &[u8], objects: &[Object]) -> std::io::Result<Vec<u8>> {
-    // SAFETY: the name is a C string; what is returned is a new descriptor or negative.
-    let memory = unsafe { libc::memfd_create(c"bpftrace".as_ptr(), libc::MFD_CLOEXEC) };
-    if memory < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: it is a new descriptor, and ours.
-    let mut memory = unsafe { File::from_raw_fd(memory) };
+    // SAFETY: the name is a C string.
+    let mut memory =
+        File::from(owned(unsafe { libc::memfd_create(c"bpftrace".as_ptr(), libc::MFD_CLOEXEC) })?);
     // SAFETY: the descriptor is open and outlives the linker, which does not close it.
     let linker = unsafe { sys::bpf_linker__new_fd(memory.as_raw_fd(), null_mut()) };
     let linker = Linker(NonNull::new(linker).ok_or_else(std::io::Error::last_os_error)?);

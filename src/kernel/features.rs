@@ -1,11 +1,11 @@
 //! What a kernel may lack, tried out with tiny programs and with links that cannot succeed.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libbpf_sys as sys;
 
-use super::{Version, owned};
+use super::{Version, owned, programs};
 
 /// What a kernel may or may not have, with the version that brought it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -327,14 +327,9 @@ fn d_path() -> Option<bool> {
 /// tells of a program then is long enough. `None` where no program may be loaded.
 pub fn counts_misses() -> Option<bool> {
     let program = load(sys::BPF_PROG_TYPE_KPROBE, None, &RETURN_0).ok()?;
-    // SAFETY: all of its fields are numbers, for which zero is a value.
-    let mut info: sys::bpf_prog_info = unsafe { std::mem::zeroed() };
-    let mut size = size_of::<sys::bpf_prog_info>() as u32;
-    // SAFETY: the kernel writes as many bytes as `size` says, and into that how many it knows of.
-    let told =
-        unsafe { sys::bpf_obj_get_info_by_fd(program.as_raw_fd(), (&raw mut info).cast(), &raw mut size) };
+    let (_, told) = programs::info(program.as_fd(), &mut [])?;
     let needed = std::mem::offset_of!(sys::bpf_prog_info, recursion_misses) + size_of::<u64>();
-    (told == 0).then_some(size as usize >= needed)
+    Some(told >= needed)
 }
 
 /// How many instructions a program may have while it is verified, as the verifier's log says; `None` where it does

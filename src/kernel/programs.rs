@@ -1,7 +1,7 @@
 //! The BPF programs that run in the kernel.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libbpf_sys as sys;
 
@@ -40,20 +40,24 @@ pub fn by_id(id: u32) -> io::Result<OwnedFd> {
 }
 
 fn describe(id: u32, program: &OwnedFd) -> Option<Running> {
-    let info = program_info(program, &mut [])?;
+    let (info, _) = info(program.as_fd(), &mut [])?;
     let traces = matches!(info.type_, sys::BPF_PROG_TYPE_TRACING | sys::BPF_PROG_TYPE_EXT);
     if traces || info.btf_id == 0 || info.nr_func_info == 0 {
         return None;
     }
     let mut functions = vec![sys::bpf_func_info::default(); usize::try_from(info.nr_func_info).ok()?];
-    let info = program_info(program, &mut functions)?;
+    let (info, _) = self::info(program.as_fd(), &mut functions)?;
     functions.truncate(usize::try_from(info.nr_func_info).ok()?);
     let functions = functions.into_iter().map(|function| function.type_id).collect();
     Some(Running { id, btf: btf(info.btf_id)?, functions })
 }
 
-/// What the kernel says about a program; its functions as far as there is room.
-fn program_info(program: &OwnedFd, functions: &mut [sys::bpf_func_info]) -> Option<sys::bpf_prog_info> {
+/// What the kernel says about a program, and how many bytes of that it knows of: what is behind them stays zero. Its
+/// functions are told as far as there is room.
+pub fn info(
+    program: BorrowedFd<'_>,
+    functions: &mut [sys::bpf_func_info],
+) -> Option<(sys::bpf_prog_info, usize)> {
     let mut info = sys::bpf_prog_info::default();
     let mut size = u32::try_from(size_of_val(&info)).ok()?;
     if !functions.is_empty() {
@@ -64,7 +68,7 @@ fn program_info(program: &OwnedFd, functions: &mut [sys::bpf_func_info]) -> Opti
     // SAFETY: the kernel writes no more than `size` bytes of `info`, and no more records than it is told there is
     // room for.
     let done = unsafe { sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut size) };
-    (done == 0).then_some(info)
+    (done == 0).then_some((info, size as usize))
 }
 
 /// The bytes of a BTF object by its id.

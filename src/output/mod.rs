@@ -22,7 +22,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::diagnostics::{Sources, Span};
+use crate::diagnostics::{Sources, Span, system_words};
 use crate::format::Format;
 use crate::image::{Manifest, Map};
 use crate::types::Type;
@@ -181,8 +181,7 @@ fn shown(entries: &[Entry], top: Option<u32>) -> &[Entry] {
 
 /// What the negative result of a helper means: `Bad address`.
 fn helper_error(code: i32) -> String {
-    let text = io::Error::from_raw_os_error(code.saturating_neg()).to_string();
-    text.split(" (os error").next().unwrap_or("").to_owned()
+    system_words(&io::Error::from_raw_os_error(code.saturating_neg()))
 }
 
 /// A place where output goes, in some form. When writes reach the file says [`Buffering`]; a reader that has gone

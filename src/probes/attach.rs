@@ -9,7 +9,7 @@ use super::link::{self, Places, When};
 use super::refusal::{AttachError, Refusal, refused};
 use super::{detach, pin};
 use crate::image::{Attach, Cpus, Sample, Target};
-use crate::kernel::{Feature, Kernel, owned};
+use crate::kernel::{Feature, Kernel, owned, programs};
 use crate::process::threads;
 
 /// Links into the kernel; dropping them detaches.
@@ -311,14 +311,10 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
             Ok(all)
         }
         Target::UprobeSession { path, offsets, pid, name_ids } => {
-            let (offsets, cookies) = (offsets.clone(), link::cookies(name_ids));
-            let places = Places { offsets, cookies, ..Places::default() };
-            Ok(link::uprobes(program, path, &places, When::Session, *pid)?.into())
+            Ok(link::uprobes(program, path, &Places::named(offsets, name_ids), When::Session, *pid)?.into())
         }
         Target::UprobeMulti { path, offsets, ret, pid, name_ids } => {
-            let (offsets, cookies) = (offsets.clone(), link::cookies(name_ids));
-            let places = Places { offsets, cookies, ..Places::default() };
-            Ok(link::uprobes(program, path, &places, When::of(*ret), *pid)?.into())
+            Ok(link::uprobes(program, path, &Places::named(offsets, name_ids), When::of(*ret), *pid)?.into())
         }
     }
 }
@@ -391,11 +387,5 @@ fn on_event(
 
 /// How many runs of a program the kernel has skipped, since it was running already on that CPU.
 pub fn missed(program: &libbpf_rs::Program<'_>) -> u64 {
-    let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut size = size_of_val(&info) as u32;
-    // SAFETY: `info` is a plain struct of integers, `size` is its size, and the kernel writes no more than that.
-    let failed = unsafe {
-        libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size)
-    };
-    if failed == 0 { info.recursion_misses } else { 0 }
+    programs::info(program.as_fd(), &mut []).map_or(0, |(info, _)| info.recursion_misses)
 }

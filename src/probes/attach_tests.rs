@@ -1,7 +1,7 @@
 //! Attaching to the running kernel. What a test sees is how often its program ran, as the kernel counts it.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -73,14 +73,7 @@ fn statistics() -> OwnedFd {
 }
 
 fn runs(program: &ProgramMut<'_>) -> u64 {
-    let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut size = size_of_val(&info) as u32;
-    // SAFETY: the kernel writes at most `size` bytes to `info`.
-    let result = unsafe {
-        libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut size)
-    };
-    assert_eq!(result, 0);
-    info.run_cnt
+    crate::kernel::programs::info(program.as_fd(), &mut []).expect("a program").0.run_cnt
 }
 
 pub(super) fn point(name: &str, what: Target) -> Attach {

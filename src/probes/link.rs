@@ -65,6 +65,13 @@ pub(super) struct Places {
     pub cookies: Vec<u64>,
 }
 
+impl Places {
+    /// Without counters; with the numbers of their names, where these are asked for.
+    pub fn named(offsets: &[u64], name_ids: &[u32]) -> Places {
+        Places { offsets: offsets.to_vec(), semaphores: vec![], cookies: cookies(name_ids) }
+    }
+}
+
 /// Places of a file (`uprobe_multi`), of one process or of all.
 pub(super) fn uprobes(
     program: BorrowedFd<'_>,
@@ -105,7 +112,7 @@ pub(super) fn raw_tracepoint(program: BorrowedFd<'_>, event: &str) -> Result<Own
 }
 
 /// Numbers of probe names as the kernel takes them.
-pub(super) fn cookies(name_ids: &[u32]) -> Vec<u64> {
+fn cookies(name_ids: &[u32]) -> Vec<u64> {
     name_ids.iter().map(|&id| id.into()).collect()
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::refusal::AttachError;
+use crate::diagnostics::system_words;
 
 /// Where the BPF file system is.
 pub(super) const BPF_FS: &str = "/sys/fs/bpf";
@@ -51,7 +52,7 @@ fn explain(path: &Path, error: io::Error) -> AttachError {
         Some(libc::EPERM | libc::EACCES) => {
             (format!("not permitted in {}", directory.display()), Some("run as root".to_owned()))
         }
-        _ => (error.to_string().split(" (os error").next().unwrap_or_default().to_owned(), None),
+        _ => (system_words(&error), None),
     };
     AttachError { message: format!("cannot pin the iterator as {}: {why}", path.display()), help }
 }

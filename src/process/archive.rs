@@ -19,16 +19,16 @@ pub struct Bytes {
 impl Bytes {
     /// Maps a file, or a member of an archive, if no file has that name.
     pub fn open(path: &Path) -> io::Result<Bytes> {
-        let map = match (map(path), member(path)) {
-            (Ok(map), _) => map,
-            (Err(error), None) => return Err(error),
-            (Err(_), Some((archive, name))) => {
-                let map = self::map(archive)?;
-                let range = find(&map, name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        let error = match map(path) {
+            Ok(map) => {
+                let range = 0..map.len();
                 return Ok(Bytes { map, range });
             }
+            Err(error) => error,
         };
-        let range = 0..map.len();
+        let Some((archive, name)) = member(path) else { return Err(error) };
+        let map = map(archive)?;
+        let range = find(&map, name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         Ok(Bytes { map, range })
     }
 

@@ -115,6 +115,16 @@ impl Elf {
         self.debug.get_or_init(find).as_ref()
     }
 
+    /// The file with the symbols or the debug information that were taken out of this one, if any were.
+    pub fn separate(&self) -> Option<PathBuf> {
+        let file = parse(&self.map, &self.path).ok()?;
+        if debug_files::has_symbols(&file) && debug_files::has_debug_info(&file) {
+            return None;
+        }
+        let either = |f: &object::File<'_>| debug_files::has_symbols(f) || debug_files::has_debug_info(f);
+        debug_files::find(&file, &self.path, &self.dirs, either).map(|(path, _)| path)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::Job;
 use super::load::Loaded;
-use crate::diagnostics::{Diagnostic, Span};
+use crate::diagnostics::{Diagnostic, Span, system_words};
 use crate::format::Format;
 use crate::image::{EVENT_HEAD, Event, EventKind, Manifest, MapId, PrintTo, packed};
 use crate::output::{self, Bytes, Entry, Lookups, Message, MessageKind, Names, Output};
@@ -338,8 +338,7 @@ impl<'a> Actions<'a> {
         match File::open(name).and_then(|file| file.take(limit).read_to_end(&mut content)) {
             Ok(_) => self.output.text("cat", &content),
             Err(e) => {
-                let why = e.to_string();
-                let why = why.split(" (os error").next().unwrap_or_default();
+                let why = system_words(&e);
                 self.complain(span, &format!("failed to open file '{}' ({why})", name.display()))
             }
         }

@@ -13,7 +13,7 @@ use super::maps::Map;
 use super::{Job, tell, verifier};
 use crate::diagnostics::Diagnostic;
 use crate::image::{self, Global, MapKind, Ring, Target};
-use crate::kernel::{Feature, page_size, programs};
+use crate::kernel::{Feature, clock, page_size, programs};
 use crate::types::layout::size_of;
 
 /// Maps larger than this are not allocated in advance where the kernel can do without. Smaller ones are: memory that
@@ -166,15 +166,13 @@ fn set_globals(job: &Job<'_>, open: &mut libbpf_rs::OpenObject) -> Result<(), Di
 fn value(job: &Job<'_>, global: Global) -> u64 {
     let child = || job.child.map_or(0, u64::from);
     match global {
-        Global::StartTime => crate::kernel::clock(libc::CLOCK_MONOTONIC),
+        Global::StartTime => clock(libc::CLOCK_MONOTONIC),
         Global::ChildPid => child(),
         Global::TargetPid => job.options.pid.map_or_else(child, u64::from),
         Global::Cpus => job.kernel.possible_cpus().into(),
         Global::PidNamespaceDevice => job.kernel.pid_namespace().device,
         Global::PidNamespaceInode => job.kernel.pid_namespace().inode,
-        Global::TaiOffset => {
-            crate::kernel::clock(libc::CLOCK_TAI).wrapping_sub(crate::kernel::clock(libc::CLOCK_BOOTTIME))
-        }
+        Global::TaiOffset => clock(libc::CLOCK_TAI).wrapping_sub(clock(libc::CLOCK_BOOTTIME)),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Losses {
     full: Vec<bool>,
     /// Hits that never reached a program.
     kprobes: u64,
+    /// What processes mapped unseen.
+    mappings: u64,
 }
 
 impl Losses {
@@ -97,6 +99,11 @@ impl Losses {
         self.kprobes = missed;
     }
 
+    /// Notes how much of what processes map could not be followed.
+    pub fn of_mappings(&mut self, missed: u64) {
+        self.mappings = missed;
+    }
+
     fn missed(&self, job: &Job<'_>, loaded: &Loaded) {
         let runs = count(loaded, Counter::MissedRuns as u32);
         if runs > 0 {
@@ -108,6 +115,13 @@ impl Losses {
         if stacks > 0 {
             let message = format!("{stacks} stacks could not be kept: there were too many different ones");
             (job.report)(&Diagnostic::warning("lost-stacks", None, message));
+        }
+        if self.mappings > 0 {
+            let count = self.mappings;
+            let message =
+                format!("{count} mappings of processes were missed: their symbols may be addresses or wrong");
+            let note = "more programs were started than could be followed";
+            (job.report)(&Diagnostic::warning("lost-events", None, message).note(note));
         }
         let missed: Vec<(u64, &str)> = loaded
             .object

@@ -228,20 +228,13 @@ impl<'a> Session<'a> {
         let code = self.actions.exit.take();
         self.drain_to_the_end()?;
         self.actions.exit = self.actions.exit.or(code).or_else(|| Losses::exit(self.loaded));
+        self.losses.of_mappings(self.actions.symbols.lost());
         self.losses.total(self.job, self.loaded, &mut *self.actions.output)?;
         if self.actions.commands_not_run > 0 {
             let count = self.actions.commands_not_run;
             let message =
                 format!("system() was asked for {count} more commands, which were not run any more");
             (self.job.report)(&Diagnostic::warning("commands", None, message));
-        }
-        let unknown = self.actions.symbols.lost();
-        if unknown > 0 && self.job.options.warnings {
-            let message = format!(
-                "{unknown} mappings of processes were missed: their symbols may be addresses or wrong"
-            );
-            let note = "more programs were started than could be followed";
-            (self.job.report)(&Diagnostic::warning("lost-events", None, message).note(note));
         }
         self.actions.output.end()?;
         if self.job.config.print_maps_on_exit {

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
+use object::Object;
 use object::read::ReadCache;
-use object::{Object, ObjectSegment};
 
 use super::maps::{FileKey, Mapping};
 use super::{Frame, Inlined, Symbol};
-use crate::process::archive::{self, Bytes};
+use crate::process::archive;
+use crate::process::demangle as mangled;
 use crate::process::elf::Elf as Program;
-use crate::process::{debug_files, demangle as mangled};
 
 /// All files that were ever asked for, opened once and kept: an executable may be deleted or replaced, and its
 /// process gone, by the time that its symbols are shown.
@@ -46,32 +46,14 @@ struct Opened {
 /// What was taken out of a file: its symbol table, its debug information, or both.
 struct Separate {
     path: PathBuf,
-    /// The offset, size and address of what is loaded of the file. The separate one has addresses only.
-    segments: Vec<[u64; 3]>,
+    /// The file that it was taken out of: the separate one has addresses only.
+    program: Program,
 }
 
 impl Separate {
     fn of(file: &Path, dirs: &[PathBuf]) -> Option<Separate> {
-        let map = Bytes::open(file).ok()?;
-        let elf = object::File::parse(&*map).ok()?;
-        if debug_files::has_symbols(&elf) && debug_files::has_debug_info(&elf) {
-            return None;
-        }
-        let either = |f: &object::File<'_>| debug_files::has_symbols(f) || debug_files::has_debug_info(f);
-        let (path, _) = debug_files::find(&elf, file, dirs, either)?;
-        let segments = elf.segments().map(|segment| {
-            let (offset, size) = segment.file_range();
-            [offset, size, segment.address()]
-        });
-        Some(Separate { path, segments: segments.collect() })
-    }
-
-    /// The address of what is at an offset of the file that is loaded.
-    fn address(&self, offset: u64) -> Option<u64> {
-        self.segments.iter().find_map(|[start, size, address]| {
-            let within = offset.checked_sub(*start).filter(|within| within < size)?;
-            Some(address.wrapping_add(within))
-        })
+        let program = Program::open_with(file, dirs).ok()?;
+        Some(Separate { path: program.separate()?, program })
     }
 }
 
@@ -84,7 +66,7 @@ impl Opened {
     fn separate(&mut self, dirs: &[PathBuf], offset: u64) -> Option<(PathBuf, u64)> {
         let path = self.path();
         let separate = self.separate.get_or_insert_with(|| Separate::of(&path, dirs)).as_ref()?;
-        Some((separate.path.clone(), separate.address(offset)?))
+        Some((separate.path.clone(), separate.program.code_address(offset)?))
     }
 
     /// The function at an offset of an archive, in the library that is there: its symbol, and how far it is.
