@@ -44,6 +44,8 @@ pub const SCRATCH: &str = "scratch";
 /// An array of `u64`: see [`Counter`] for the first ones, then for each script map in order how many updates it
 /// refused since it was full.
 pub const COUNTERS: &str = "counters";
+/// The buffers in which the kernel puts packets, one for each CPU ([`EventKind::Packet`]): an array of perf events.
+pub const PACKETS: &str = "packets";
 /// `stacks_<limit>`: a hash from a stack's 64-bit id to its `limit` frames (`u64` each).
 pub const STACKS_PREFIX: &str = "stacks_";
 
@@ -236,6 +238,8 @@ pub enum Target {
     },
     RawTracepoint {
         event: String,
+        /// The program's section names the event, so that the verifier knows its arguments' types (`tp_btf`).
+        typed: bool,
     },
     /// `offset` is in the file. `pid` limits it to a process.
     Uprobe {
@@ -423,6 +427,10 @@ pub const EVENT_HEAD: u32 = 8;
 /// Strings and buffers of at least this size are sent with their actual length: see [`packed`].
 pub const VARIABLE_FROM: u32 = 64;
 
+/// The most bytes of a packet in one record, which the kernel's buffers of perf events limit to 64 KiB with everything
+/// that goes before them.
+pub const PACKET_BYTES: u32 = 65_472;
+
 /// How an argument lies in the fixed part of a record: a long string or buffer is the `u32` number of its bytes
 /// (for a string without the NUL; for one that fills its type, the type's size less one), and the bytes themselves
 /// follow the fixed part. Everything else is itself.
@@ -473,6 +481,13 @@ pub enum EventKind {
     },
     /// The only argument is the address, a `U64`.
     Unwatch,
+    /// `skboutput`: what goes to a file of packets, the first bytes left out. It comes in [`PACKETS`], laid out as a
+    /// record of the ring buffer. The arguments are the time since boot in nanoseconds, a `U64`; the size of the whole
+    /// packet, a `U32`; and its bytes, a `Buf` of [`PACKET_BYTES`].
+    Packet {
+        path: String,
+        skip: u32,
+    },
     /// A warning about the place: what happened there.
     Warning {
         message: String,

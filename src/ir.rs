@@ -233,6 +233,16 @@ pub enum ExprKind {
         id: u32,
         args: Vec<Expr>,
     },
+    /// Sends an event ([`crate::image::EventKind::Packet`]) with the first bytes of a packet that the kernel handed to
+    /// the program: an `sk_buff` as the verifier knows it. Zero or, negative, an error of `bpf_skb_output`.
+    SkbOutput {
+        event: EventId,
+        packet: Box<Expr>,
+        /// How many bytes of the packet: `U64`.
+        length: Box<Expr>,
+        /// The arguments of the event that come before the bytes.
+        head: Vec<Expr>,
+    },
     /// A function of an object that the script links, with scalar arguments; the result is cut to the type.
     Call {
         function: Box<CFunction>,

@@ -99,6 +99,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "kprobe:eth_type_trans { $skb = (struct sk_buff *)arg0; @[macaddr(((struct ethhdr *)$skb.data).h_source)] = count(); }",
     ),
     ("socket_cookie", "kprobe:tcp_sendmsg { @[socket_cookie((struct sock *)arg0)] = count(); }"),
+    (
+        "skboutput",
+        "fentry:__dev_queue_xmit { if (skboutput(\"sent.pcap\", args.skb, args.skb.len, 14) < 0) { @lost = count(); } }",
+    ),
     // Printing.
     ("printf", "tracepoint:syscalls:sys_enter_openat { printf(\"%-16s %s\\n\", comm, str(args.filename)); }"),
     ("errorf", "BEGIN { errorf(\"not yet: %d\", 1); }"),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Stop, Value, build, characters};
 use crate::diagnostics::Diagnostic;
+use crate::image::{EventKind, PACKET_BYTES};
 use crate::ir::{Expr, ExprKind, PlaceKind};
 use crate::kernel::Feature;
 use crate::types::{Int, Space, Type, layout};
@@ -49,7 +50,35 @@ pub const TABLE: &[Builtin] = &[
         "A socket gets its number when somebody first asks for it, as `SO_COOKIE` and programs of networks do. In fentry \
          and fexit, of an argument of the probe, this asks; elsewhere it reads the number, which is 0 until then.",
     ),
+    Builtin::function(
+        "skboutput",
+        &[
+            required("path", Kind::Text),
+            required("skb", Kind::Any),
+            required("length", Kind::Int),
+            required("offset", Kind::Number),
+        ],
+        "int32",
+        "Adds a packet to a file that tcpdump(8) and Wireshark read",
+        skboutput,
+    )
+    .only(&["fentry", "fexit", "rawtracepoint"])
+    .doc(
+        "Of the first `length` bytes of the packet's data those from `offset` on. The file is a pcap file of raw IP, so \
+         that the data has to begin there with the header of IPv4 or IPv6: an `offset` of 14 leaves out one of Ethernet, \
+         which there is where packets are sent (`__dev_queue_xmit`), but not where they are received (`ip_rcv`). Times are \
+         those of the wall clock. A packet that is longer than what is written is marked so; more than 65472 bytes of one \
+         are never written.\n\n\
+         The file is made anew when tracing begins, `-` is the standard output. The value is 0 or a negative error: -14 \
+         (`EFAULT`) if the packet is shorter than `length`, -28 (`ENOSPC`) if there was no room for it; that is also \
+         counted as a lost event. `BPFTRACE_PERF_RB_PAGES` makes more room.\n\n\
+         The kernel writes only packets that it hands to the probe itself: an argument, or what is returned, but not what \
+         a field points to.",
+    ),
 ];
+
+/// The largest `offset` of `skboutput`: no packet is longer.
+const LARGEST_SKIP: i128 = u32::MAX as i128;
 
 fn ntop(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let both = call.has(1);
@@ -243,4 +272,79 @@ fn socket_cookie(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let cookie = call.check.field(Value::new(socket), "skc_cookie", span, span)?;
     let number = call.check.field(cookie, "counter", span, span)?;
     Ok(Value::new(build::cast(number.expr, Type::U64)))
+}
+
+fn skboutput(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
+    let path = call.text(0).unwrap_or_default();
+    let packet = call.value(1)?;
+    let length = build::cast(call.value(2)?.expr, Type::U64);
+    let offset = call.number(3).unwrap_or_default();
+    let span = call.span;
+    if path.is_empty() {
+        let at = call.arg_span(0);
+        return call.check.error("argument-type", at, "skboutput() expects the name of a file");
+    }
+    let Some(skip) = u32::try_from(offset).ok() else {
+        let at = call.arg_span(3);
+        let message = format!("skboutput() takes an offset from 0 to {LARGEST_SKIP} ({offset} provided)");
+        return call.check.error("argument-type", at, message);
+    };
+    let is_packet = match packet.ty() {
+        Type::Ptr { to, .. } => match &**to {
+            Type::Struct(id) => {
+                let name = call.check.host.types.structure(*id).map(|s| s.name.clone());
+                name.is_none_or(|name| matches!(name.as_str(), "sk_buff" | "__sk_buff"))
+            }
+            Type::Void => true,
+            _ => false,
+        },
+        _ => false,
+    };
+    if !is_packet {
+        let (found, at) = (call.check.spell(packet.ty()), call.arg_span(1));
+        let message =
+            format!("skboutput() only supports pointer to struct sk_buff arguments ({found} provided)");
+        return call.check.fail(
+            Diagnostic::error("argument-type", at, message)
+                .help("if it is one, cast it: (struct sk_buff *)…"),
+        );
+    }
+    let Some(packet) = handed_over(&packet.expr).cloned() else {
+        let at = call.arg_span(1);
+        return call.check.fail(
+            Diagnostic::error(
+                "argument-type",
+                at,
+                "skboutput() takes a packet that the kernel hands to the probe",
+            )
+            .note("this one is read from memory, where the kernel cannot know that it is a packet")
+            .help(
+                "find a function or a raw tracepoint that has it as an argument: bpftrace -lv 'fentry:*skb*'",
+            ),
+        );
+    };
+    let tag = Some(crate::syntax::ast::Tag::Struct);
+    let Some(ty) = call.check.host.types.find(tag, "sk_buff") else {
+        return call.fail("no-kernel-types", "skboutput() needs the kernel's type information (BTF)");
+    };
+    let header = build::cast(build::cast(packet.clone(), Type::U64), Type::ptr(ty, Space::Kernel));
+    let whole = call.check.field(Value::new(header), "len", span, span)?;
+    let time = call.helper(libbpf_sys::BPF_FUNC_ktime_get_boot_ns, vec![], Type::U64);
+    let head = vec![time.expr, build::cast(whole.expr, Type::U32)];
+    let types = vec![Type::U64, Type::U32, Type::Buf(PACKET_BYTES)];
+    let event = call.check.event(EventKind::Packet { path, skip }, types, span);
+    let (packet, length) = (Box::new(packet), Box::new(length));
+    let output = ExprKind::SkbOutput { event, packet, length, head };
+    Ok(Value::new(build::expr(output, Type::I32, span)))
+}
+
+/// A pointer without the types that the script has given it, if it is one that the verifier may still know: something
+/// that the probe is given, or a variable, which may hold that.
+fn handed_over(pointer: &Expr) -> Option<&Expr> {
+    match &pointer.kind {
+        ExprKind::Cast(from) | ExprKind::Reinterpret(from) => handed_over(from),
+        ExprKind::Load(place) => matches!(place.kind, PlaceKind::Context { .. }).then_some(pointer),
+        ExprKind::Var(_) => Some(pointer),
+        _ => None,
+    }
 }

@@ -187,6 +187,13 @@ impl Dump<'_, '_> {
                 format!("percpu({})", cpu.as_ref().map_or_else(String::new, |cpu| self.expr(cpu)))
             }
             ExprKind::Helper { id, args } => format!("helper{id}({}):{}", self.list(args), ty()),
+            ExprKind::SkbOutput { event, packet, length, head } => format!(
+                "packet event{}({}, {}; {})",
+                event.0,
+                self.expr(packet),
+                self.expr(length),
+                self.list(head)
+            ),
             ExprKind::Call { function, args } | ExprKind::Kfunc { function, args } => {
                 format!("{}({}):{}", function.name, self.list(args), ty())
             }

@@ -42,10 +42,15 @@ impl Checker<'_, '_> {
             }
             return build::stmt(ir::StmtKind::Block(vec![]), span);
         }
-        let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
-        types.iter().for_each(|ty| self.host.types.close(ty));
-        let event = self.pass.events.add(Event { kind, args: types, span });
+        let types = args.iter().map(|a| a.ty.clone()).collect();
+        let event = self.event(kind, types, span);
         build::stmt(ir::StmtKind::Emit { event, args }, span)
+    }
+
+    /// An event of the image, by number.
+    pub fn event(&mut self, kind: EventKind, args: Vec<Type>, span: Span) -> EventId {
+        args.iter().for_each(|ty| self.host.types.close(ty));
+        self.pass.events.add(Event { kind, args, span })
     }
 
     /// Whether the program at hand runs when there is no bpftrace any more.
@@ -106,9 +111,14 @@ impl Call<'_, '_, '_> {
                     format!("{name}: {written} expects {wanted}, found {found}"),
                 )
                 .label(place, format!("shown by {written}"));
-                if matches!(value.ty(), Type::Str(_)) {
-                    error = error.help("use %s for strings");
-                }
+                error = match (value.ty(), spec.conversion) {
+                    (Type::Str(_), _) => error.help("use %s for strings"),
+                    (Type::Float { .. }, _) => error.help("use %f, %e or %g for floating-point numbers"),
+                    (_, Conversion::Float(_)) => error
+                        .note("BPF programs cannot make such a number of another: these are only read from memory")
+                        .help("use %d, and scale the value before (milliseconds instead of seconds)"),
+                    _ => error,
+                };
                 result = self.check.fail(error);
             }
         }
@@ -197,6 +207,7 @@ fn nobody_there(kind: &EventKind, span: Span) -> Diagnostic {
         EventKind::Cat { .. } => ("cat()", PRINT),
         EventKind::System { .. } => ("system()", PRINT),
         EventKind::Unwatch => ("unwatch()", PRINT),
+        EventKind::Packet { .. } => ("skboutput()", PRINT),
         EventKind::Warning { .. } | EventKind::HelperError { .. } => ("warnings", PRINT),
     };
     let message =

@@ -136,6 +136,7 @@ pub fn uses(script_probe: &Probe) -> Uses {
             uses.words |= crate::builtins::numbered(name).is_some();
             uses.name |= name == "probe";
             uses.addresses |= name == "uaddr";
+            uses.objects |= name == "skboutput";
             // What may be an argument whose `args.` was forgotten: then the message can say so.
             uses.typed |= matches!(e.kind, ExprKind::Name(_))
                 && name.starts_with(|c: char| c.is_ascii_lowercase())

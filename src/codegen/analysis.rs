@@ -220,6 +220,11 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         ExprKind::Load(place) | ExprKind::AddressOf(place) | ExprKind::KernelPath(place) => {
             place_operands(place, visit);
         }
+        ExprKind::SkbOutput { packet, length, head, .. } => {
+            visit(packet);
+            visit(length);
+            head.iter().for_each(visit);
+        }
         ExprKind::Helper { args, .. }
         | ExprKind::Call { args, .. }
         | ExprKind::Kfunc { args, .. }
@@ -289,6 +294,7 @@ pub(super) fn has_effects(expr: &Expr) -> bool {
         | ExprKind::VarAdd { .. }
         | ExprKind::MapFind { .. }
         | ExprKind::MapDelete { .. }
+        | ExprKind::SkbOutput { .. }
         | ExprKind::Call { .. }
         | ExprKind::Block { .. }
         // It leaves where a pointer on the way is null.

@@ -1,20 +1,27 @@
 //! Records for user space: see [`crate::image::Event`] for their layout.
 
+use inkwell::IntPredicate;
 use inkwell::values::IntValue;
 
 use super::Error;
 use super::analysis::has_effects;
 use super::expr::Padding;
-use super::helpers::{self, id};
+use super::helpers::{self, CURRENT_CPU, id};
 use super::llvm::Result;
 use super::memory::Mem;
 use super::object::helper_error;
 use super::program::Gen;
 use crate::diagnostics::Span;
-use crate::image::{Counter, Cpus, EVENT_HEAD, Event, EventId, EventKind, Ring, Target, packed};
+use crate::image::{
+    Counter, Cpus, EVENT_HEAD, Event, EventId, EventKind, PACKET_BYTES, Ring, Target, packed,
+};
 use crate::ir::Expr;
 use crate::types::layout::{Sequence, sequence};
 use crate::types::{Int, Type};
+
+/// `-EFAULT`, as the helper has it for no packet, and `-ENOSPC`, when the buffer is full.
+const NO_PACKET: i64 = -14;
+const NO_ROOM: i64 = -28;
 
 impl<'g, 'c> Gen<'g, 'c> {
     pub(super) fn emit(&mut self, event: EventId, args: &'g [Expr]) -> Result<()> {
@@ -159,6 +166,53 @@ impl<'g, 'c> Gen<'g, 'c> {
             let code = g.ll.load(g.part(record, EVENT_HEAD)?.ptr, Int::U8, 1)?;
             g.scoped(|g| g.lost_exit(code))
         })
+    }
+
+    /// Sends the first bytes of a packet, with a record before them; the result is the helper's. The verifier wants to
+    /// know what `packet` is, so nothing may be calculated with it.
+    pub(super) fn skb_output(
+        &mut self,
+        event: EventId,
+        packet: &'g Expr,
+        length: &'g Expr,
+        head: &'g [Expr],
+        span: Span,
+    ) -> Result<IntValue<'c>> {
+        let ll = self.ll;
+        let types: Vec<&Type> = head.iter().map(|arg| &arg.ty).chain([&Type::U32]).collect();
+        let layout = sequence(types.iter().copied(), &self.program.layouts);
+        let sizes: Vec<u32> = types.iter().map(|ty| self.size_of(ty)).collect();
+        let fixed = EVENT_HEAD.saturating_add(layout.size);
+        let packet = self.scalar(packet)?;
+        let length = self.scalar(length)?;
+        let length = ll.bound(length, u64::from(PACKET_BYTES))?;
+        let record = self.stack_temp(fixed)?;
+        self.begin_record(record, event, &layout, &sizes, fixed)?;
+        for (n, offset) in layout.offsets.iter().enumerate() {
+            let place = self.part(record, EVENT_HEAD + offset)?;
+            match head.get(n) {
+                Some(arg) => self.scoped(|g| g.write(arg, place, Padding::Undefined))?,
+                None => ll.store(place.ptr, length, 4, 4)?,
+            }
+        }
+        let packets = self.object.packets(ll)?;
+        let shifted = ll.builder.build_left_shift(length, ll.imm(32), "")?;
+        let flags = ll.builder.build_or(shifted, ll.imm(CURRENT_CPU), "")?;
+        let size = ll.imm(u64::from(fixed));
+        self.locate(span);
+        // Some tracepoints may have none, and the verifier wants that to be looked at.
+        let there = ll.is_true(packet)?;
+        let result = self.choose(
+            there,
+            |g| {
+                let args = [packet.into(), packets.into(), flags.into(), record.ptr.into(), size.into()];
+                g.ll.helper(id::SKB_OUTPUT, &args)
+            },
+            |g| Ok(g.ll.imm(NO_PACKET.cast_unsigned())),
+        )?;
+        let full = ll.compare(IntPredicate::EQ, result, ll.imm(NO_ROOM.cast_unsigned()))?;
+        self.when(full, |g| g.bump(Counter::LostEvents as u32))?;
+        Ok(result)
     }
 
     /// Tells the user that a helper failed, where there is one.

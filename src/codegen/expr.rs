@@ -63,6 +63,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                 let value = ll.helper(*id, &args)?;
                 self.as_type(value, &expr.ty)
             }
+            ExprKind::SkbOutput { event, packet, length, head } => {
+                let result = self.skb_output(*event, packet, length, head, expr.span)?;
+                self.as_type(result, &expr.ty)
+            }
             ExprKind::Call { function, args } => {
                 let value = self.call(function, args, expr.span)?;
                 self.as_type(value, &expr.ty)

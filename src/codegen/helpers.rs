@@ -8,6 +8,7 @@ pub(super) mod id {
     pub(in crate::codegen) const CURRENT_PID_TGID: u32 = 14;
     pub(in crate::codegen) const NS_PID_TGID: u32 = 120;
     pub(in crate::codegen) const GET_STACK: u32 = 67;
+    pub(in crate::codegen) const SKB_OUTPUT: u32 = 111;
     pub(in crate::codegen) const PROBE_READ_USER: u32 = 112;
     pub(in crate::codegen) const PROBE_READ_KERNEL: u32 = 113;
     pub(in crate::codegen) const PROBE_READ_USER_STR: u32 = 114;
@@ -28,6 +29,8 @@ pub(super) mod id {
 
 /// `BPF_NOEXIST`: insert only.
 pub(super) const NOEXIST: u64 = 1;
+/// `BPF_F_CURRENT_CPU`: the buffer of the CPU that the program runs on.
+pub(super) const CURRENT_CPU: u64 = 0xffff_ffff;
 /// `BPF_F_USER_STACK` of `bpf_get_stack`.
 pub(super) const USER_STACK: u64 = 1 << 8;
 

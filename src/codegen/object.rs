@@ -18,6 +18,7 @@ use crate::types::{Layouts, Type};
 mod map_type {
     pub(super) const HASH: u32 = 1;
     pub(super) const ARRAY: u32 = 2;
+    pub(super) const PERF_EVENT_ARRAY: u32 = 4;
     pub(super) const PERCPU_HASH: u32 = 5;
     pub(super) const PERCPU_ARRAY: u32 = 6;
     pub(super) const LRU_HASH: u32 = 9;
@@ -44,6 +45,7 @@ pub(super) struct Object<'c> {
     maps: Vec<ScriptMap<'c>>,
     counters: Option<PointerValue<'c>>,
     ring: Option<(PointerValue<'c>, Ring)>,
+    packets: Option<PointerValue<'c>>,
     scratch: Option<(GlobalValue<'c>, PointerValue<'c>)>,
     stacks: BTreeMap<u32, PointerValue<'c>>,
     globals: BTreeMap<Global, PointerValue<'c>>,
@@ -74,6 +76,7 @@ impl<'c> Object<'c> {
             maps,
             counters: None,
             ring: None,
+            packets: None,
             scratch: None,
             stacks: BTreeMap::new(),
             globals: BTreeMap::new(),
@@ -123,6 +126,18 @@ impl<'c> Object<'c> {
                 map
             }
         };
+        Ok(map)
+    }
+
+    /// The buffers for packets, as many as there are CPUs.
+    pub(super) fn packets(&mut self, ll: &Llvm<'c>) -> Result<PointerValue<'c>> {
+        if let Some(map) = self.packets {
+            return Ok(map);
+        }
+        let types = [("key", ll.debug.bytes(4)?), ("value", ll.debug.bytes(4)?)];
+        // Of none, libbpf makes the machine's number.
+        let map = add_map(ll, image::PACKETS, map_type::PERF_EVENT_ARRAY, 0, 0, &types)?.as_pointer_value();
+        self.packets = Some(map);
         Ok(map)
     }
 

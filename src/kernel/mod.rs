@@ -7,6 +7,7 @@ pub(crate) mod kallsyms;
 pub mod kfunc;
 mod namespace;
 pub(crate) mod perf;
+pub(crate) mod perf_ring;
 mod privilege;
 pub mod programs;
 pub mod traceable;

@@ -60,7 +60,7 @@ impl Clocks {
     }
 
     /// Nanoseconds of wall-clock time.
-    fn wall(&mut self, at: Moment) -> i128 {
+    pub(super) fn wall(&mut self, at: Moment) -> i128 {
         let offset = *self.offsets.entry(at.clock).or_insert_with(|| offset(at.clock));
         i128::from(at.nanoseconds) + offset
     }

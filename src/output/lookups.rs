@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 
 use super::cgroups::Cgroups;
-use super::clocks::Clocks;
+use super::clocks::{Clocks, Moment};
 
 /// Caches of look-ups. Nothing is opened before the first question.
 #[derive(Debug, Default)]
@@ -21,6 +21,12 @@ impl Lookups {
     /// The time now by strftime(3) and `%f`, appended: `time(format)`.
     pub fn time(&mut self, out: &mut Vec<u8>, format: &str) {
         self.clocks.now(out, format);
+    }
+
+    /// Nanoseconds of wall-clock time, of a time since the machine was started.
+    pub fn since_boot(&mut self, nanoseconds: u64) -> u64 {
+        let at = Moment { clock: libc::CLOCK_BOOTTIME as u32, nanoseconds };
+        u64::try_from(self.clocks.wall(at)).unwrap_or(0)
     }
 
     /// A user's name; the number for one without.

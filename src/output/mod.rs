@@ -7,6 +7,7 @@ mod hist;
 mod json;
 mod lookups;
 mod number;
+mod pcap;
 mod printf;
 mod series;
 mod stack;
@@ -28,6 +29,7 @@ use crate::image::{Manifest, Map};
 use crate::types::Type;
 
 pub use lookups::Lookups;
+pub use pcap::Capture;
 pub use printf::format_to;
 
 /// A value as its bytes lie in an event or a map: see [`crate::types::layout`].

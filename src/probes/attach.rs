@@ -250,7 +250,9 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
             }
             if all.is_empty() { Err(Refusal::Os(libc::ESRCH)) } else { Ok(all.watching(*address)) }
         }
-        Target::RawTracepoint { event } => Ok(link::raw_tracepoint(program, event)?.into()),
+        Target::RawTracepoint { event, typed } => {
+            Ok(link::raw_tracepoint(program, Some(event.as_str()).filter(|_| !typed))?.into())
+        }
         // The function was named when the program was loaded.
         Target::Fentry { ret: false, .. } | Target::BpfFunction { ret: false, .. } => {
             Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FENTRY)?.into())

@@ -241,7 +241,7 @@ fn a_raw_tracepoint_fires() {
     if !may_attach() {
         return;
     }
-    let what = |event: &str| Target::RawTracepoint { event: event.into() };
+    let what = |event: &str| Target::RawTracepoint { event: event.into(), typed: false };
     let (hits, _) = hits("raw_tp", what("sys_enter"), || drop(File::open("/dev/null"))).unwrap();
     assert!(hits > 0);
     let error = attach_only("raw_tp", what("nothing")).unwrap_err();

@@ -105,10 +105,12 @@ pub(super) fn trampoline(program: BorrowedFd<'_>, kind: sys::bpf_attach_type) ->
     create_link(program, 0, kind, &link_options())
 }
 
-pub(super) fn raw_tracepoint(program: BorrowedFd<'_>, event: &str) -> Result<OwnedFd, Refusal> {
-    let event = CString::new(event).map_err(|_| Refusal::Os(libc::ENOENT))?;
-    // SAFETY: the name is a C string, and the program's descriptor is open.
-    Ok(owned(unsafe { sys::bpf_raw_tracepoint_open(event.as_ptr(), program.as_raw_fd()) })?)
+/// An event of the kernel; `None` for the one that was named when the program was loaded.
+pub(super) fn raw_tracepoint(program: BorrowedFd<'_>, event: Option<&str>) -> Result<OwnedFd, Refusal> {
+    let event = event.map(CString::new).transpose().map_err(|_| Refusal::Os(libc::ENOENT))?;
+    let name = event.as_ref().map_or(ptr::null(), |event| event.as_ptr());
+    // SAFETY: the name is null or a C string, and the program's descriptor is open.
+    Ok(owned(unsafe { sys::bpf_raw_tracepoint_open(name, program.as_raw_fd()) })?)
 }
 
 /// Numbers of probe names as the kernel takes them.

@@ -94,6 +94,8 @@ pub struct Uses {
     pub name: bool,
     /// `uaddr`, which has to know which place fired.
     pub addresses: bool,
+    /// `skboutput`, which takes arguments that the verifier knows as the kernel's objects.
+    pub objects: bool,
 }
 
 /// Attach points that share one BPF program.
@@ -135,6 +137,8 @@ pub struct View {
     /// `arg0`, `arg1`, …
     pub words: Vec<ir::Expr>,
     pub retval: Option<ir::Expr>,
+    /// Why `retval` is not what the function returns.
+    pub no_result: Option<String>,
     pub func: Option<ir::Expr>,
     /// How far the probed program's addresses in memory are from those in its file.
     pub moved_by: Option<ir::Expr>,

@@ -117,7 +117,7 @@ impl Provider for RawTracepoint {
     }
 
     fn resolve(&self, ask: Ask<'_, '_>) -> Result<Vec<Group>, Diagnostic> {
-        let Ask { point, host, mut names, .. } = ask;
+        let Ask { point, host, mut names, uses } = ask;
         let (module, event) = module_and_event(point)?;
         let events = events(module, event, host);
         if events.is_empty() {
@@ -130,6 +130,7 @@ impl Provider for RawTracepoint {
             let mut view = View::empty("rawtracepoint", Context::Words, Nesting::Interrupts, name_id);
             view.filter_pid = true;
             let mut words = Words::default();
+            let typed = uses.objects && prototype.is_some();
             match prototype {
                 Some(prototype) => {
                     let (args, taken) = fentry::arguments(&prototype, host.types);
@@ -141,8 +142,10 @@ impl Provider for RawTracepoint {
                 }
             }
             view.words = words.loads();
-            let attach = vec![Attach { name, span: point.span, what: Target::RawTracepoint { event } }];
-            groups.push(Group { section: "raw_tp".into(), attach, view });
+            let section = if typed { format!("tp_btf/{event}") } else { "raw_tp".into() };
+            let attach =
+                vec![Attach { name, span: point.span, what: Target::RawTracepoint { event, typed } }];
+            groups.push(Group { section, attach, view });
         }
         Ok(groups)
     }

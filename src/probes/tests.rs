@@ -7,8 +7,10 @@ use crate::ir::ExprKind;
 use crate::syntax::parse_attach_point;
 use crate::types::Type;
 
-const TYPED: Uses = Uses { typed: true, types: false, words: false, name: false, addresses: false };
-const NAMED: Uses = Uses { typed: false, types: false, words: false, name: true, addresses: false };
+const TYPED: Uses =
+    Uses { typed: true, types: false, words: false, name: false, addresses: false, objects: false };
+const NAMED: Uses =
+    Uses { typed: false, types: false, words: false, name: true, addresses: false, objects: false };
 
 /// What a test changes about the host.
 #[derive(Default)]
@@ -322,7 +324,7 @@ fn raw_tracepoints_and_their_arguments() {
         return;
     }
     let (group, target) = Setup::default().one("rawtracepoint:sched_switch", TYPED);
-    assert_eq!(target, Target::RawTracepoint { event: "sched_switch".into() });
+    assert_eq!(target, Target::RawTracepoint { event: "sched_switch".into(), typed: false });
     assert_eq!(group.attach[0].name, "rawtracepoint:vmlinux:sched_switch");
     let args = group.view.args.unwrap();
     let names: Vec<&str> = args.iter().map(|(name, _)| name.as_str()).collect();

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::Job;
 use super::load::Loaded;
+use super::packets::Packet;
 use crate::diagnostics::{Diagnostic, Span, system_words};
 use crate::format::Format;
 use crate::image::{EVENT_HEAD, Event, EventKind, Manifest, MapId, PrintTo, packed};
@@ -30,6 +31,8 @@ pub struct Actions<'a> {
     pub exit: Option<u8>,
     /// Addresses that are not to be watched any more, and where the script says so.
     pub unwatched: Vec<(u64, Span)>,
+    /// Packets to be written.
+    pub packets: Vec<Packet>,
     /// How many error messages there were.
     pub errors: u64,
     /// We were told to stop: commands are not run any more, only counted.
@@ -135,6 +138,7 @@ impl<'a> Actions<'a> {
             lookups: Lookups::default(),
             exit: None,
             unwatched: vec![],
+            packets: vec![],
             errors: 0,
             hurry: false,
             commands_not_run: 0,
@@ -146,9 +150,15 @@ impl<'a> Actions<'a> {
 
     /// Does what a record asks for. After `exit()` records are ignored: what they tell happened later.
     pub fn record(&mut self, record: &[u8]) -> io::Result<()> {
-        if self.exit.is_some() {
-            return Ok(());
-        }
+        if self.exit.is_some() { Ok(()) } else { self.take(record) }
+    }
+
+    /// Keeps the packet of a record, also after `exit()`: it comes another way, and may have been sent before.
+    pub fn packet(&mut self, record: &[u8]) -> io::Result<()> {
+        self.take(record)
+    }
+
+    fn take(&mut self, record: &[u8]) -> io::Result<()> {
         let plans = std::mem::take(&mut self.plans);
         let number =
             record.get(..4).map_or(u32::MAX, |b| u32::from_ne_bytes(b.try_into().unwrap_or_default()));
@@ -244,6 +254,18 @@ impl<'a> Actions<'a> {
                 let bytes = arguments.first().and_then(|a| a.bytes.first_chunk().copied());
                 self.unwatched.push((u64::from_ne_bytes(bytes.unwrap_or_default()), span));
                 self.took_long = true;
+                Ok(())
+            }
+            EventKind::Packet { path, skip } => {
+                let [time, whole, packet] = arguments else { return Ok(()) };
+                let time = time.bytes.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+                let whole = whole.bytes.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+                // Nothing is left of a packet that is no longer than what is skipped.
+                if let Some(bytes) = packet.bytes.get(*skip as usize..).filter(|bytes| !bytes.is_empty()) {
+                    let wall = self.lookups.since_boot(time);
+                    let (path, bytes, whole) = (path.clone(), bytes.to_vec(), whole.saturating_sub(*skip));
+                    self.packets.push(Packet { time, wall, path, bytes, whole });
+                }
                 Ok(())
             }
             EventKind::Warning { message } => match self.job.options.warnings {
@@ -396,7 +418,8 @@ impl<'a> Actions<'a> {
         self.message(MessageKind::Warning, format!("no watchpoint is at {address:#x}").as_bytes(), span)
     }
 
-    fn complain(&mut self, span: Span, text: &str) -> io::Result<()> {
+    /// Says what went wrong at a place of the script.
+    pub fn complain(&mut self, span: Span, text: &str) -> io::Result<()> {
         self.message(MessageKind::Error, text.as_bytes(), span)
     }
 

@@ -29,6 +29,8 @@ pub struct Loaded {
     pub maps: Vec<Map>,
     pub ring: Option<(OwnedFd, u32)>,
     pub counters: Option<OwnedFd>,
+    /// The map of the buffers for packets, and how many pages each of them gets.
+    pub packets: Option<(OwnedFd, usize)>,
     /// By the number of frames.
     pub stacks: BTreeMap<u32, OwnedFd>,
 }
@@ -81,13 +83,14 @@ pub fn load(job: &Job<'_>) -> Result<Loaded, Diagnostic> {
         None => None,
     };
     let counters = find(image::COUNTERS).map(own).transpose()?;
+    let packets = find(image::PACKETS).map(own).transpose()?.map(|map| (map, packet_pages(job)));
     let mut stacks = BTreeMap::new();
     for limit in &manifest.stack_limits {
         if let Some(map) = find(&format!("{}{limit}", image::STACKS_PREFIX)) {
             stacks.insert(*limit, own(map)?);
         }
     }
-    Ok(Loaded { object, maps, ring, counters, stacks })
+    Ok(Loaded { object, maps, ring, counters, packets, stacks })
 }
 
 /// Tells libbpf whose functions our programs trace, where that is not the kernel. The descriptors are needed until
@@ -232,13 +235,25 @@ fn ring_size(ring: Option<Ring>, pages: Option<u64>, memory: u64, page: u64, cpu
     u32::try_from(bytes.clamp(page, 1 << 30).next_power_of_two()).unwrap_or(1 << 30)
 }
 
+/// How many pages of packets each CPU gets: together as many as there would be for records, and by default some of the
+/// largest packets.
+fn packet_pages(job: &Job<'_>) -> usize {
+    let (page, cpus) = (page_size() as u64, job.kernel.possible_cpus().max(1));
+    let pages = job.config.perf_rb_pages;
+    let all = u64::from(ring_size(Some(Ring::Large), pages, memory(), page, cpus));
+    let least = if pages.is_some() { page } else { SMALL_RING };
+    let each = (all / u64::from(cpus)).max(least);
+    usize::try_from(each / page).unwrap_or(1).next_power_of_two()
+}
+
 /// How many bytes the largest of a program's records may have.
 fn largest_record(job: &Job<'_>) -> u64 {
     let manifest = &job.image.manifest;
+    let sent = |event: &&image::Event| !matches!(event.kind, image::EventKind::Packet { .. });
     let size = |event: &image::Event| -> u64 {
         event.args.iter().map(|ty| u64::from(size_of(ty, &manifest.layouts))).sum()
     };
-    manifest.events.iter().map(size).max().unwrap_or(0)
+    manifest.events.iter().filter(sent).map(size).max().unwrap_or(0)
 }
 
 /// The ring buffer that takes a record of that size, with what goes before it, at all times but when it is full.

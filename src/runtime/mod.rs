@@ -10,6 +10,7 @@ mod load;
 mod losses;
 mod maps;
 mod order;
+mod packets;
 mod ring;
 mod session;
 mod signals;

@@ -11,6 +11,7 @@ use super::epoll::{Epoll, Event};
 use super::events::Actions;
 use super::load::{BUG, Loaded, load, run_once};
 use super::losses::Losses;
+use super::packets::Packets;
 use super::ring::{Drained, Ring};
 use super::signals::Signals;
 use super::{Child, Job, Purpose};
@@ -98,6 +99,7 @@ pub(super) struct Session<'a> {
     pub(super) signals: &'a Signals,
     pub(super) actions: Actions<'a>,
     ring: Option<Ring>,
+    packets: Option<Packets>,
     losses: Losses,
     /// Whether user addresses have to be named, maybe after their process has ended.
     user_symbols: bool,
@@ -116,6 +118,8 @@ impl<'a> Session<'a> {
             .map(|(fd, size)| Ring::open(fd.as_fd(), *size))
             .transpose()
             .map_err(|e| Diagnostic::error("ring", None, format!("cannot map the ring buffer: {e}")))?;
+        let traces = job.options.purpose == Purpose::Trace && !job.options.dry_run;
+        let packets = if traces { Packets::open(job, loaded)? } else { None };
         let manifest = &job.image.manifest;
         let types = manifest.events.iter().flat_map(|event| &event.args);
         let types = types.chain(manifest.maps.iter().flat_map(|map| map.key.iter().chain([&map.value])));
@@ -126,6 +130,7 @@ impl<'a> Session<'a> {
             signals,
             actions: Actions::new(job, loaded, output)?,
             ring,
+            packets,
             losses: Losses::default(),
             user_symbols,
         })
@@ -280,6 +285,9 @@ impl<'a> Session<'a> {
         if let Some((fd, _)) = &self.loaded.ring {
             epoll.add(fd.as_fd(), Event::Records)?;
         }
+        for fd in self.packets.iter().flat_map(Packets::descriptors) {
+            epoll.add(fd, Event::Records)?;
+        }
         for process in child.map(Child::process).into_iter().chain(self.job.target) {
             epoll.add(process.as_fd(), Event::Ended)?;
         }
@@ -330,6 +338,9 @@ impl<'a> Session<'a> {
             }
             if Instant::now() >= next_tick {
                 self.losses.watch(self.job, self.loaded, &mut *self.actions.output)?;
+                if let Some(packets) = &mut self.packets {
+                    packets.drain(&mut self.actions, false)?;
+                }
                 self.actions.output.flush()?;
                 self.keep_symbols();
                 if let Some(code) = Losses::exit(self.loaded) {
@@ -345,8 +356,11 @@ impl<'a> Session<'a> {
 
     /// Handles some records.
     fn drain(&mut self) -> Result<Drained, Stop> {
-        let Some(ring) = &mut self.ring else { return Ok(Drained::Empty) };
         let actions = &mut self.actions;
+        if let Some(packets) = &mut self.packets {
+            packets.drain(actions, false)?;
+        }
+        let Some(ring) = &mut self.ring else { return Ok(Drained::Empty) };
         let mut failed = None;
         actions.took_long = false;
         let (_, drained) = ring.drain(AT_ONCE, |record| match actions.record(record) {
@@ -374,6 +388,9 @@ impl<'a> Session<'a> {
                 Drained::Busy => std::thread::sleep(Duration::from_micros(100)),
                 Drained::More | Drained::Stopped => {}
             }
+        }
+        if let Some(packets) = &mut self.packets {
+            packets.drain(&mut self.actions, true)?;
         }
         self.actions.output.flush()?;
         Ok(())

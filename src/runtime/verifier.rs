@@ -28,6 +28,14 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
                 "override() takes a kernel that was built with CONFIG_BPF_KPROBE_OVERRIDE, which this is not",
             );
         }
+        if rejection.is_no_packet() {
+            return diagnostic
+                .note(
+                    "skboutput() takes a struct sk_buff that the kernel hands to the probe; for this argument it cannot tell \
+                     that it is one",
+                )
+                .help("give the argument itself (args.skb), not what was calculated from it or kept elsewhere");
+        }
         if rejection.is_too_much() && !job.kernel.has(Feature::Loop) {
             return diagnostic
                 .note(format!(
@@ -142,7 +150,7 @@ impl<'l> Rejection<'l> {
         // libbpf repeats the name before the closing line: `libbpf: prog 'x': `.
         let text = text.rsplit_once('\n').map_or(text, |(text, _)| text);
         let program = before.rsplit_once("prog '")?.1.split('\'').next()?;
-        let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        let lines = || walked(text).lines().rev().map(str::trim).filter(|line| !line.is_empty());
         let reason = lines().find(|line| is_reason(line));
         let source = lines().find_map(|line| line.strip_prefix("; ")).map(|line| {
             // `text @ file:line`
@@ -186,6 +194,13 @@ impl<'l> Rejection<'l> {
             .any(|words| self.log.contains(&format!("{words}{helper}#")))
     }
 
+    /// Whether it was the packet that `skboutput` was given.
+    fn is_no_packet(&self) -> bool {
+        let last = walked(self.log).lines().rev().find(|line| line.contains(" call bpf_"));
+        let output = last.is_some_and(|line| line.contains(" call bpf_skb_output#"));
+        output && self.reason.is_some_and(|reason| reason.starts_with("R1 "))
+    }
+
     /// The line of the script or of what it imports, without the blanks around it.
     fn line(&self, sources: &Sources) -> Option<Span> {
         let (text, place) = self.source?;
@@ -209,6 +224,11 @@ impl<'l> Rejection<'l> {
             None
         })
     }
+}
+
+/// The log up to where the verifier gave up: from Linux 7.3 on, a report follows that says it all once more.
+fn walked(log: &str) -> &str {
+    log.split("\nVerification failed: ").next().unwrap_or(log)
 }
 
 /// Whether a line of the log is a sentence, not an instruction, a state or a statistic.
@@ -283,6 +303,21 @@ libbpf: prog 'kprobe_1': failed to load: -EACCES
             let log = LOG.replace("R1 invalid mem access 'scalar'", reason);
             assert!(Rejection::find(&log).unwrap().is_too_much(), "{reason}");
         }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_known() {
+        let log = LOG.replace(
+            "1: (79) r2 = *(u64 *)(r1 +0)\nR1 invalid mem access 'scalar'",
+            "9: (85) call bpf_skb_output#111\nR1 type=scalar expected=ptr_, trusted_ptr_, rcu_ptr_",
+        );
+        assert!(Rejection::find(&log).unwrap().is_no_packet());
+        assert!(!Rejection::find(&log.replace("skb_output#111", "loop#181")).unwrap().is_no_packet());
+        assert!(!Rejection::find(&log.replace("R1 type", "R2 type")).unwrap().is_no_packet());
+        let report = "\n\nVerification failed: Call Type Safety\n\nReason:\n  The first argument (R1) to bpf_skb_output \
+                      does not do.\n\n  >>> 9 | (85) call bpf_skb_output#111\n  3 | (85) call bpf_loop#181\n\nSuggestion:\n  Pass another.\n\nprocessed 2";
+        let rejection = log.replace("\nprocessed 2", report);
+        assert!(Rejection::find(&rejection).unwrap().is_no_packet());
     }
 
     #[test]

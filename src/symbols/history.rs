@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::maps::{self, Content, FileKey, Mapping, Names};
 use super::record::{Event, Record};
-use super::ring::Ring;
+use super::ring;
 use crate::kernel::clock;
+use crate::kernel::perf_ring::PerfRing;
 
 /// How long we wait for the mappings at the start. Then it is over before the first probe is there, and nobody sees us
 /// read them; where there are thousands of processes, it goes on meanwhile.
@@ -21,7 +22,7 @@ const AT_FIRST: Duration = Duration::from_millis(50);
 const LIVES: usize = 16_384;
 
 pub(super) struct History {
-    rings: Vec<Ring>,
+    rings: Vec<PerfRing>,
     /// What came so late that something before it may be still to come, from another CPU.
     later: Vec<Record>,
     told: Told,
@@ -83,9 +84,9 @@ impl History {
     /// Begins to listen, on these CPUs.
     ///
     /// # Errors
-    /// As of [`Ring::open`].
+    /// As of [`ring::open`].
     pub fn begin(cpus: &[u32]) -> io::Result<History> {
-        let rings = cpus.iter().map(|cpu| Ring::open(*cpu)).collect::<io::Result<_>>()?;
+        let rings = cpus.iter().map(|cpu| ring::open(*cpu)).collect::<io::Result<_>>()?;
         let (sender, receiver) = channel();
         // In this order, so that nothing is missed between them.
         // Whoever leaves tracers out of what is traced goes by the name.

@@ -31,6 +31,7 @@ fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str
         program: None,
         words: vec![],
         retval: None,
+        no_result: None,
         func: None,
         moved_by: None,
         name: expr(ExprKind::Const(number.into()), Type::ProbeName),
@@ -67,7 +68,11 @@ fn group(point: &AttachPoint, host: &mut Host<'_>, add_name: &mut dyn FnMut(&str
         "fentry" | "fexit" => {
             view.provider = if provider == "fentry" { "fentry" } else { "fexit" };
             view.context = Context::Words;
-            view.args = Some(vec![("count".into(), load(16, Type::U64))]);
+            let packet = host.types.find(Some(Tag::Struct), "sk_buff").unwrap_or(Type::Void);
+            view.args = Some(vec![
+                ("count".into(), load(16, Type::U64)),
+                ("skb".into(), load(24, Type::ptr(packet, Space::Kernel))),
+            ]);
             view.retval = (provider == "fexit").then(|| load(32, Type::I64));
         }
         "iter" => {

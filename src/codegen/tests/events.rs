@@ -182,7 +182,7 @@ fn the_ring_is_as_large_as_its_events_are_frequent() {
         script.probe_at("raw_tp", Context::Words, target, vec![], vec![emit(event, vec![])]);
         image(&script, Has::Nothing).manifest.ring
     };
-    let hot = || Target::RawTracepoint { event: "sys_enter".into() };
+    let hot = || Target::RawTracepoint { event: "sys_enter".into(), typed: false };
     assert_eq!(ring(Target::Begin, false), Some(Ring::Small));
     assert_eq!(ring(hot(), false), Some(Ring::Large));
     assert_eq!(ring(hot(), true), Some(Ring::Small));

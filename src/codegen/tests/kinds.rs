@@ -70,7 +70,7 @@ fn programs_of_every_kind_load() {
     let uprobe = Target::Uprobe { path: "/bin/true".into(), offset: 0, ret: false, pid: None, name_id: 0 };
     let tracepoint =
         Target::Tracepoint { category: "syscalls".into(), event: "sys_enter_openat".into(), name_id: 0 };
-    let raw = Target::RawTracepoint { event: "sys_enter".into() };
+    let raw = Target::RawTracepoint { event: "sys_enter".into(), typed: false };
     let kinds = [
         ("kprobe", Context::Registers, kprobe),
         ("uprobe", Context::Registers, uprobe),

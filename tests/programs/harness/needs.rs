@@ -88,6 +88,7 @@ impl Needs {
         );
         add("strace", in_path("strace"), "strace is not installed");
         add("python3", in_path("python3"), "python3 is not installed");
+        add("tcpdump", in_path("tcpdump"), "tcpdump is not installed");
         add("dwp", in_path("dwp"), "dwp is not installed (binutils)");
         Needs(needs)
     }
