@@ -1,8 +1,7 @@
 //! Format strings of `printf` and its relatives: parsed once when the script is checked, and once when the image
 //! is loaded; rendering is in [`crate::output`].
 //!
-//! The grammar is that of printf(3) without what makes no sense here (floating point, `%n`, widths from
-//! arguments), and with the conversions `%r`, `%rx`, `%rh` for buffers and `%gr` for allocation flags.
+//! The grammar is that of printf(3) without what makes no sense here (`%n`, widths from arguments), and with the conversions `%r`, `%rx`, `%rh` for buffers and `%gr` for allocation flags.
 
 use std::ops::Range;
 
@@ -48,6 +47,8 @@ pub enum Conversion {
         upper: bool,
     },
     Char,
+    /// `f`, `e`, `g`, `a`, or one of them in capitals
+    Float(char),
     Pointer,
     /// `s`
     String,
@@ -119,6 +120,7 @@ impl Spec {
         }
         let (fits, wanted) = match self.conversion {
             Conversion::String => (true, "any value"),
+            Conversion::Float(_) => (matches!(ty, Type::Float { .. }), "a floating-point number"),
             Conversion::Raw | Conversion::RawHex | Conversion::RawPlain => {
                 (matches!(ty, Type::Buf(_)), "a buffer, from buf()")
             }
@@ -283,6 +285,14 @@ impl<'a> Scanner<'a> {
             ("c", Conversion::Char),
             ("p", Conversion::Pointer),
             ("s", Conversion::String),
+            ("f", Conversion::Float('f')),
+            ("F", Conversion::Float('F')),
+            ("e", Conversion::Float('e')),
+            ("E", Conversion::Float('E')),
+            ("g", Conversion::Float('g')),
+            ("G", Conversion::Float('G')),
+            ("a", Conversion::Float('a')),
+            ("A", Conversion::Float('A')),
         ] {
             if self.eat(text) {
                 return Ok(conversion);
@@ -291,10 +301,6 @@ impl<'a> Scanner<'a> {
         let end = self.at + letter.len_utf8();
         let written = self.written(end);
         let message = match letter {
-            'f' | 'F' | 'e' | 'E' | 'g' | 'G' | 'a' | 'A' => format!(
-                "\"{written}\" is for floating point, which BPF programs do not have: use %d, and scale the \
-                 value before (milliseconds instead of seconds)"
-            ),
             'n' => format!("\"{written}\" is not supported: it would write to memory"),
             _ => format!(
                 "there is no conversion \"{written}\": use one of %d %i %u %o %x %X %c %s %p %r %rx %rh, or %% for \
@@ -370,6 +376,8 @@ mod tests {
             ("%rx", RawHex),
             ("%rh", RawPlain),
             ("%gr", GfpFlags),
+            ("%g", Float('g')),
+            ("%F", Float('F')),
         ] {
             assert_eq!(one(text).conversion, conversion, "{text}");
         }
@@ -405,8 +413,6 @@ mod tests {
         let (place, message) = error("a %y b");
         assert_eq!(place, "%y");
         assert!(message.contains("no conversion \"%y\""), "{message}");
-        assert_eq!(error("x%-5.2fx").0, "%-5.2f");
-        assert!(error("%g").1.contains("floating point"));
         assert!(error("%n").1.contains("not supported"));
         assert_eq!(error("é%*d").0, "%*");
         assert_eq!(error("%.*d").0, "%.*");
@@ -427,6 +433,9 @@ mod tests {
         assert_eq!(one("%s").accepts(&Type::Void), Err("a value"));
         assert_eq!(one("%rx").accepts(&Type::Buf(4)), Ok(()));
         assert!(one("%r").accepts(&int).unwrap_err().contains("buf()"));
+        assert!(one("%-5.2f").accepts(&int).unwrap_err().contains("floating-point"));
+        assert!(one("%d").accepts(&Type::DOUBLE).is_err());
+        assert_eq!(one("%g").accepts(&Type::FLOAT), Ok(()));
     }
 
     #[test]

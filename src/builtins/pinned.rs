@@ -177,7 +177,7 @@ impl SeqFile {
             Conversion::Unsigned => "u",
             Conversion::Hex { upper: false } => "x",
             Conversion::Hex { upper: true } => "X",
-            Conversion::Octal | Conversion::GfpFlags => {
+            Conversion::Octal | Conversion::GfpFlags | Conversion::Float(_) => {
                 return Err(("the kernel has no such conversion", None));
             }
             Conversion::Raw | Conversion::RawHex | Conversion::RawPlain => {

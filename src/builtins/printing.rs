@@ -14,8 +14,10 @@ const FORMAT: &[super::Param] = &[required("format", Kind::Text), repeated("args
 
 pub const TABLE: &[Builtin] = &[
     Builtin::action("printf", FORMAT, "Prints a format and its arguments, as printf(3) does", printf).doc(
-        "Besides the conversions of C: `%r`, `%rx` and `%rh` for buffers. `%s` takes everything: symbols, stacks, \
-         times, enums by name.",
+        "Besides the conversions of C: `%r`, `%rx` and `%rh` for buffers, `%gr` for the kernel's allocation flags. `%s` takes \
+         everything: symbols, stacks, times, enums by name. Without a length (`%ld`, `%llx`) 32 bits of a number are shown. \
+         `%f`, `%e`, `%g` and `%a` are for floating-point numbers, which scripts can read from memory, keep and print, but not \
+         calculate with.",
     ),
     Builtin::action("errorf", FORMAT, "As printf, as an error message with its place in the script", errorf),
     Builtin::action("warnf", FORMAT, "As printf, as a warning with its place in the script", warnf),

@@ -127,6 +127,12 @@ fn register_space(call: &Call<'_, '_, '_>) -> Space {
 fn retval(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let span = call.span;
     if let Some(value) = call.check.in_view(|v| v.retval.clone()) {
+        if let Some(why) = call.check.in_view(|v| v.no_result.clone()) {
+            call.check.report(
+                Diagnostic::warning("retval-unavailable", span, "retval is not what this function returns")
+                    .note(why),
+            );
+        }
         let space = register_space(call);
         return Ok(Value { space, ..Value::new(crate::ir::Expr { span, ..value }) });
     }

@@ -164,6 +164,7 @@ fn base_name(ty: &Type) -> &'static str {
         Type::Struct(_) => "c_type",
         Type::Tuple(_) => "tuple",
         Type::Record(_) => "record",
+        Type::Float { .. } => "float",
         Type::Inet => "inet",
         Type::Mac => "mac_address",
         Type::Timestamp => "timestamp",

@@ -295,6 +295,9 @@ impl Checker<'_, '_> {
             (Type::Array { .. }, Type::Int(_)) | (_, Type::Array { .. }) if have != want => {
                 error.note(format!("they are not of one size: {have} and {want} bytes"))
             }
+            (Type::Float { .. }, _) | (_, Type::Float { .. }) => error
+                .note(super::operators::NO_FLOATS)
+                .help("*(uint64 *)&… reads the bits of a double that is in memory"),
             (Type::Struct(_), _) | (_, Type::Struct(_)) => {
                 error.help("cast a pointer to the struct, and read through it: *(struct x *)p")
             }

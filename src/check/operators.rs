@@ -8,6 +8,9 @@ use crate::ir::{self, Binary, ExprKind, Unary};
 use crate::syntax::ast::{BinaryOp, UnaryOp};
 use crate::types::{Int, Space, Type};
 
+/// What there is to say about a floating-point number in a place for an integer.
+pub const NO_FLOATS: &str =
+    "BPF programs cannot calculate with floating-point numbers: they can only be read, kept and printed";
 const NUMBER_AND_TEXT: &str = "compare text with text; a number in quotes is text: \"1\"";
 
 impl Checker<'_, '_> {
@@ -255,6 +258,7 @@ impl Checker<'_, '_> {
         };
         error = error.label(left.expr.span, a).label(right.expr.span, b);
         error = match (left.ty(), right.ty()) {
+            (Type::Float { .. }, _) | (_, Type::Float { .. }) => error.note(NO_FLOATS),
             (Type::Int(_), Type::Str(_)) if left.literal => error.help(NUMBER_AND_TEXT),
             (Type::Str(_), Type::Int(_)) if right.literal => error.help(NUMBER_AND_TEXT),
             (Type::Ptr { .. } | Type::Int(_), Type::Str(_)) => {

@@ -262,7 +262,9 @@ impl Emit<'_, '_> {
             Leaf::Null | Leaf::Bool(_) => out.extend_from_slice(self.scratch),
             Leaf::Signed(n) => integer(out, n.into()),
             Leaf::Unsigned(n) | Leaf::Named(n) => integer(out, n.into()),
-            Leaf::Text => string(out, self.scratch),
+            // JSON has no infinity, nor what is no number.
+            Leaf::Float(n) if n.is_finite() => out.extend_from_slice(self.scratch),
+            Leaf::Float(_) | Leaf::Text => string(out, self.scratch),
             Leaf::Buffer => {
                 out.push(b'[');
                 for (n, byte) in buffer(value).iter().enumerate() {

@@ -1,7 +1,9 @@
 //! `printf`: a parsed format and the bytes of its arguments, straight into a buffer. This runs for every event,
 //! so it allocates nothing for numbers and strings.
 
-use super::value::{Show, buffer, escaped, scalar};
+use std::ffi::CString;
+
+use super::value::{Show, buffer, escaped, float, scalar};
 use super::{Bytes, Names, gfp, number};
 use crate::format::{Conversion, Format, Piece, Spec};
 
@@ -39,6 +41,10 @@ fn convert(out: &mut Vec<u8>, spec: &Spec, arg: Bytes<'_>, names: &mut Names<'_>
                 number::hex_byte(out, *byte);
             }
         }
+        (Conversion::Float(style), _) => match float(arg.bytes) {
+            Some(n) => floating(out, spec, style, n),
+            None => out.extend_from_slice(b"(missing)"),
+        },
         // What is not a number has only its text.
         (Conversion::String, _) | (_, None) => {
             Show { names, div: 1 }.text(out, arg);
@@ -60,6 +66,29 @@ fn convert(out: &mut Vec<u8>, spec: &Spec, arg: Bytes<'_>, names: &mut Names<'_>
         }
     }
     pad(out, spec, start);
+}
+
+/// As snprintf(3) writes it, but for the width.
+fn floating(out: &mut Vec<u8>, spec: &Spec, style: char, n: f64) {
+    let flags = [(spec.plus, '+'), (spec.space, ' '), (spec.alternate, '#'), (spec.zero, '0')];
+    let mut format: String = std::iter::once('%').chain(flags.iter().filter(|f| f.0).map(|f| f.1)).collect();
+    // Zeros go between the sign and the number. Spaces are for others to add.
+    if let Some(width) = spec.width.filter(|_| spec.zero && !spec.left) {
+        format.push_str(&width.to_string());
+    }
+    if let Some(precision) = spec.precision {
+        format.push('.');
+        format.push_str(&precision.to_string());
+    }
+    format.push(style);
+    let Ok(format) = CString::new(format) else { return };
+    // SAFETY: the format takes one double, and nothing is written into a buffer of no bytes.
+    let size = unsafe { libc::snprintf(std::ptr::null_mut(), 0, format.as_ptr(), n) };
+    let mut text = vec![0u8; usize::try_from(size).unwrap_or(0) + 1];
+    // SAFETY: as above, and the buffer is as long as is said.
+    unsafe { libc::snprintf(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), n) };
+    text.pop();
+    out.append(&mut text);
 }
 
 /// An integer conversion of C: the length modifier cuts the number, the precision is the least number of digits,

@@ -552,6 +552,32 @@ fn integers_as_the_c_library_prints_them() {
     }
 }
 
+#[test]
+fn floats_as_the_c_library_prints_them() {
+    let mut bench = Bench::new();
+    let values = [0.0, -0.0, 1.5, -2.25, 0.1, 1e300, -1e-300, 123_456_789.0, f64::INFINITY, -f64::NAN];
+    for flags in ["", "-", "+", " ", "#", "0", "-0+", "+#0"] {
+        for size in ["", "12", ".0", ".3", "20.10", "3.1"] {
+            for style in ["f", "F", "e", "E", "g", "G", "a", "A"] {
+                for value in values {
+                    let format = format!("%{flags}{size}{style}");
+                    let template = std::ffi::CString::new(format.clone()).unwrap();
+                    let mut text = [0u8; 512];
+                    // SAFETY: the buffer is as long as is said, and the conversion takes one double.
+                    let length = unsafe {
+                        libc::snprintf(text.as_mut_ptr().cast(), text.len(), template.as_ptr(), value)
+                    };
+                    let expected = std::str::from_utf8(&text[..length as usize]).unwrap();
+                    let own = bench.format(&format, &[(&Type::DOUBLE, &value.to_ne_bytes())]);
+                    assert_eq!(own, expected, "{format} of {value}");
+                }
+            }
+        }
+    }
+    let short = 0.1f32.to_ne_bytes();
+    assert_eq!(bench.format("%s %.9f", &[(&Type::FLOAT, &short), (&Type::FLOAT, &short)]), "0.1 0.100000001");
+}
+
 /// How fast lines are made: `cargo test --release --lib output::tests::speed -- --ignored --nocapture`.
 #[test]
 #[ignore = "a benchmark"]

@@ -13,7 +13,7 @@ use crate::types::layout::{
 use crate::types::{Agg, Bits, Field, Int, Layouts, StackFormat, Type};
 
 /// What a value without parts is, next to the text it shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Leaf {
     /// `Void`, or a member of an unknown type.
     Null,
@@ -22,6 +22,7 @@ pub(super) enum Leaf {
     Unsigned(u64),
     /// Shown as a name or in hex; JSON has the number.
     Named(u64),
+    Float(f64),
     Text,
     /// Bytes, which JSON lists.
     Buffer,
@@ -324,6 +325,10 @@ impl Show<'_, '_> {
                 escaped(out, buffer(value));
                 return Leaf::Buffer;
             }
+            Type::Float { .. } => {
+                let n = float(bytes).unwrap_or(f64::NAN);
+                return self.float(out, n, bytes.len() == 4);
+            }
             Type::Inet => inet(out, bytes),
             Type::Mac => {
                 for (n, byte) in part(bytes, 0, 6).iter().enumerate() {
@@ -381,6 +386,14 @@ impl Show<'_, '_> {
         Leaf::Signed(n)
     }
 
+    /// The shortest text that stands for just this number.
+    fn float(&self, out: &mut Vec<u8>, n: f64, short: bool) -> Leaf {
+        let n = if self.div > 1 { n / self.div as f64 } else { n };
+        let text = if short { format!("{:?}", n as f32) } else { format!("{n:?}") };
+        out.extend_from_slice(text.to_ascii_lowercase().as_bytes());
+        Leaf::Float(n)
+    }
+
     fn unsigned(&self, out: &mut Vec<u8>, n: u64) -> Leaf {
         number::unsigned(out, n);
         Leaf::Unsigned(n)
@@ -398,6 +411,14 @@ impl Show<'_, '_> {
             Some(pid) => stack::user(out, format.mode, pid, &frames, self.names.symbols),
             None => stack::kernel(out, format.mode, &frames, self.names.symbols),
         }
+    }
+}
+
+/// The number of a [`Type::Float`]'s bytes.
+pub(super) fn float(bytes: &[u8]) -> Option<f64> {
+    match bytes.len() {
+        4 => bytes.first_chunk().map(|bytes| f32::from_ne_bytes(*bytes).into()),
+        _ => bytes.first_chunk().map(|bytes| f64::from_ne_bytes(*bytes)),
     }
 }
 

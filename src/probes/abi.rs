@@ -65,6 +65,11 @@ pub(super) fn result_in_register(passed: &Passed) -> bool {
     !passed.by_address && kind(Convention::HOST, passed) == Kind::Integer { words: 1 }
 }
 
+/// Whether a function's result is in registers for floating-point numbers only.
+pub(super) fn result_in_vectors(passed: &Passed) -> bool {
+    !passed.by_address && matches!(kind(Convention::HOST, passed), Kind::Float { .. })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Nothing,

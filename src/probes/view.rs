@@ -26,6 +26,7 @@ impl View {
             program: None,
             words: vec![],
             retval: None,
+            no_result: None,
             func: None,
             moved_by: None,
             ctx: None,
@@ -41,7 +42,8 @@ impl View {
 
     /// Whether one program can run under both: what the body may use is the same.
     pub(super) fn same(&self, other: &View, uses: Uses) -> bool {
-        let typed = !uses.typed || (self.args == other.args && self.retval == other.retval);
+        let typed = !uses.typed
+            || (self.args == other.args && self.retval == other.retval && self.no_result == other.no_result);
         let named = !(uses.typed || uses.types) || self.program == other.program;
         typed
             && named

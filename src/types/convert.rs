@@ -256,6 +256,8 @@ impl Converter<'_> {
                 }
                 Kind::Var(of) => inner(self, of).0,
                 Kind::Int(int) => integer(int),
+                Kind::Float { size: 4 } => Type::FLOAT,
+                Kind::Float { size: 8 } => Type::DOUBLE,
                 Kind::Float { size } => bytes(size),
                 Kind::Ptr(to) => {
                     let (to, user) = inner(self, to);

@@ -7,6 +7,7 @@
 //! | `Str(n)` | `n` bytes |
 //! | `Buf(n)` | `u32` length, then `n` bytes |
 //! | `Tuple`, `Record` | each at the next multiple of its alignment, the whole rounded up to the largest |
+//! | `Float` | as C has it, native byte order |
 //! | `Inet` | `u32` family (2 or 10), 16 bytes of address |
 //! | `Mac` | 6 bytes |
 //! | `Timestamp` | `u64` nanoseconds of its clock, `u32` index of the format in the image's strings, `u32` clock: the kernel's `CLOCK_BOOTTIME` (7) or `CLOCK_TAI` (11) |
@@ -53,6 +54,7 @@ fn extent(ty: &Type, layouts: &Layouts) -> (u32, u32) {
         Type::Struct(id) => layouts.structs.get(id).map_or((0, 1), |s| (s.size, s.align.clamp(1, 8))),
         Type::Tuple(types) => whole(sequence(types, layouts)),
         Type::Record(fields) => whole(sequence(fields.iter().map(|(_, ty)| ty), layouts)),
+        Type::Float { size } => ((*size).into(), (*size).into()),
         Type::Inet => (20, 4),
         Type::Mac => (6, 1),
         Type::Timestamp | Type::USym | Type::KStack(_) | Type::UStack(_) | Type::CgroupPath => (16, 8),

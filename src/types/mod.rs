@@ -85,6 +85,10 @@ pub enum Type {
     Struct(StructId),
     Tuple(Vec<Type>),
     Record(Vec<(String, Type)>),
+    /// A floating-point number of 4 or 8 bytes. BPF cannot calculate with it: it is read, kept and printed.
+    Float {
+        size: u8,
+    },
     /// An IPv4 or IPv6 address, from `ntop`.
     Inet,
     /// From `macaddr`.
@@ -227,6 +231,8 @@ impl Type {
     pub const U64: Type = Type::Int(Int::U64);
     pub const I32: Type = Type::Int(Int::I32);
     pub const I64: Type = Type::Int(Int::I64);
+    pub const FLOAT: Type = Type::Float { size: 4 };
+    pub const DOUBLE: Type = Type::Float { size: 8 };
 
     pub fn ptr(to: Type, space: Space) -> Type {
         Type::Ptr { to: Box::new(to), space }
@@ -295,6 +301,8 @@ impl fmt::Display for Spelled<'_> {
                 }
                 write!(f, " }}")
             }
+            Type::Float { size: 4 } => write!(f, "float"),
+            Type::Float { .. } => write!(f, "double"),
             Type::Inet => write!(f, "inet"),
             Type::Mac => write!(f, "macaddr_t"),
             Type::Timestamp => write!(f, "timestamp"),

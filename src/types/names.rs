@@ -19,7 +19,7 @@ pub fn all() -> impl Iterator<Item = &'static str> {
     LANGUAGE.iter().map(|(name, _)| *name)
 }
 
-static LANGUAGE: [(&str, Type); 63] = [
+static LANGUAGE: [(&str, Type); 65] = [
     ("void", Type::Void),
     ("bool", Type::Bool),
     ("_Bool", Type::Bool),
@@ -65,6 +65,8 @@ static LANGUAGE: [(&str, Type); 63] = [
     ("int", Type::Int(Int::I32)),
     ("long", Type::Int(Int::I64)),
     ("unsigned", Type::Int(Int::U32)),
+    ("float", Type::FLOAT),
+    ("double", Type::DOUBLE),
     ("string", Type::Str(0)),
     ("buffer", Type::Buf(0)),
     ("inet", Type::Inet),

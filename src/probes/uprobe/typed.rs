@@ -35,6 +35,12 @@ pub(super) fn describe(
         }
     };
     if ret {
+        if function.result.as_ref().is_some_and(|(_, passed)| abi::result_in_vectors(passed)) {
+            view.no_result = Some(format!(
+                "{name} returns a floating-point number, in a register that BPF programs cannot read; retval is what another \
+                 one happens to hold"
+            ));
+        }
         let result = function.result.filter(|(ty, passed)| ty.is_scalar() && abi::result_in_register(passed));
         if let Some((ty, _)) = result {
             view.retval = Some(view::load_word(Arch::HOST.result, &ty));

@@ -137,7 +137,7 @@ impl Parser<'_, '_> {
     pub fn vector(&mut self, object: Object, attributes: Attributes, span: Span) -> Parsed<Object> {
         let Some(bytes) = attributes.vector else { return Ok(object) };
         let (size, _) = self.size_and_alignment(&object, span)?;
-        let number = matches!(object.ty, Type::Int(_) | Type::Bool | Type::Array { .. });
+        let number = matches!(object.ty, Type::Int(_) | Type::Bool | Type::Float { .. } | Type::Array { .. });
         match u32::try_from(size) {
             Ok(size) if number && size > 0 && bytes >= size && bytes.is_multiple_of(size) => {
                 let ty = Type::Array { elem: Box::new(object.ty), len: bytes / size };

@@ -458,11 +458,11 @@ fn integer(words: &[&str]) -> Option<Object> {
     well_known(&words.join(" ")).map(Object::from)
 }
 
-/// Numbers that BPF has no operations for: their bytes.
+/// Numbers that BPF has no operations for; of those that there is no way to show, their bytes.
 fn floating(word: &str) -> Option<Object> {
     match word {
-        "float" => Some(opaque(4, 4)),
-        "double" => Some(opaque(8, 8)),
+        "float" => Some(Type::FLOAT.into()),
+        "double" => Some(Type::DOUBLE.into()),
         "__int128" | "__int128_t" | "__uint128_t" | "_Float128" | "__float128" => Some(opaque(16, 16)),
         _ => None,
     }

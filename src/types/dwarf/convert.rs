@@ -321,6 +321,8 @@ fn base<'d>(unit: &UnitData<'d>, entry: &Entry<'d>) -> Type {
     };
     let signed = match encoding {
         gimli::DW_ATE_boolean if size == 1 => return Type::Bool,
+        gimli::DW_ATE_float if size == 4 => return Type::FLOAT,
+        gimli::DW_ATE_float if size == 8 => return Type::DOUBLE,
         gimli::DW_ATE_signed | gimli::DW_ATE_signed_char => true,
         // A script's `char` has a sign whatever the machine's has.
         gimli::DW_ATE_unsigned_char => unit.name(entry).as_deref() == Some("char"),

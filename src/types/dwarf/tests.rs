@@ -145,7 +145,7 @@ fn check(program: &Path, dirs: &[PathBuf]) {
     assert_eq!((field("number").offset, field("bytes").ty), (40, Type::Str(8)));
     let row = Type::Array { elem: Box::new(Type::Int(Int::I16)), len: 3 };
     assert_eq!(field("grid").ty, Type::Array { elem: Box::new(row), len: 2 });
-    assert_eq!(field("weight").ty, Type::Array { elem: Box::new(Type::U8), len: 8 });
+    assert_eq!(field("weight").ty, Type::DOUBLE);
     let Type::Enum { id, int } = field("color").ty else { panic!("{:?}", field("color")) };
     assert_eq!(int, Int::I32);
     assert_eq!(types.enumeration(id).unwrap().values[2], ("BLUE".into(), -2));
