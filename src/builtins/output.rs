@@ -39,7 +39,10 @@ pub const TABLE: &[Builtin] = &[
         "Ends the watchpoints of an address",
         unwatch,
     )
-    .doc("A warning says so if there are none."),
+    .doc(
+        "A warning says so if there are none. The example takes a process, as all watchpoints of a program's addresses: \
+         `bpftrace -p PID` or `-c COMMAND`.",
+    ),
 ];
 
 fn unwatch(call: &mut Call<'_, '_, '_>) -> Checked<Value> {

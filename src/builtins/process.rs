@@ -53,7 +53,8 @@ pub const TABLE: &[Builtin] = &[
         "The path of a control group, by its id",
         cgroup_path,
     ),
-    Builtin::value("cpid", "uint64", "The process id of the command given with -c", cpid),
+    Builtin::value("cpid", "uint64", "The process id of the command given with -c", cpid)
+        .doc("Only in runs with a command, as the example: `bpftrace -c 'wc -l /etc/passwd' script.bt`."),
     Builtin::value("has_cpid", "bool", "Whether a command was given with -c", has_cpid),
     Builtin::action("signal", &[required("signal", Kind::Any)], "Sends a signal to the process", signal)
         .at_once()

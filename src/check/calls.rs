@@ -58,6 +58,13 @@ impl<'a, 'h> Checker<'a, 'h> {
                     );
                 } else if builtins::NOT_YET.contains(&name) {
                     error = error.note(format!("bpftrace 0.26 has {name}(), this build does not yet"));
+                } else if self.host.types.is_header_function(name) {
+                    error = error
+                        .note("a header that the script includes has it, but programs in the kernel cannot call functions of C")
+                        .help(format!(
+                            "make it a macro, \"#define {name}(x) …\", or put it in BPF C that the script imports, \
+                             import \"functions.bpf.c\";"
+                        ));
                 } else if let Some(names) = super::expr::similar(name, known) {
                     error = error.help(names);
                 }
@@ -270,6 +277,9 @@ impl<'a, 'h> Checker<'a, 'h> {
             format!("{name}() only supports {wanted} arguments ({spelled} provided)"),
         )
         .note(format!("for its argument '{}'", param.name));
+        if matches!(found, Type::Float { .. }) {
+            error = error.note(super::operators::NO_FLOATS);
+        }
         if wanted == "string" && matches!(found, Type::Int(_) | Type::Ptr { .. }) {
             error = error.help("read the string that it points to with str(…)");
         }

@@ -324,6 +324,14 @@ impl Checker<'_, '_> {
                     .help(format!("write args.{argument}")),
             );
         }
+        let variable = format!("${name}");
+        if self.probe.has(name, span) {
+            return self.fail(error.help(format!("did you mean `{variable}`?")));
+        }
+        let map = self.env.map_id(name).and_then(|id| self.env.map(id));
+        if map.is_some_and(|map| map.accessed) {
+            return self.fail(error.help(format!("did you mean `@{name}`?")));
+        }
         let bare = builtins::all().filter(|b| b.bare).flat_map(|b| b.names());
         let names = similar(name, bare).or_else(|| {
             let mut constants = self.host.types.similar_constants(name);

@@ -68,6 +68,11 @@ impl Current {
         self.scopes.iter_mut().rev().find_map(|s| s.get_mut(&name))
     }
 
+    /// Whether there is a variable of that name here.
+    pub fn has(&mut self, name: &str, place: Span) -> bool {
+        self.find(name, place).is_some()
+    }
+
     /// Where a variable of that name is declared in another text.
     fn elsewhere(&self, name: &str) -> Option<Span> {
         self.scopes.iter().rev().flatten().find(|((n, _), _)| n == name).map(|(_, local)| local.key.1)

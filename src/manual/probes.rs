@@ -148,7 +148,8 @@ pub(super) const PROBES: &[Written] = &[
         "watchpoint",
         &["watchpoint:address:length:mode"],
         "When memory is read, written or executed",
-        "The length is 1, 2, 4 or 8, the mode made of `r`, `w` and `x`.",
+        "The length is 1, 2, 4 or 8, the mode made of `r`, `w` and `x`. An address of a process takes that process: `-p PID` or \
+         `-c COMMAND`.",
         "watchpoint:0x10000000:8:rw { printf(\"%d %s\\n\", pid, comm); }",
     ),
 ];

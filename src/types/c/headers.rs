@@ -49,6 +49,7 @@ pub struct Headers {
     typedefs: HashMap<String, Detached>,
     /// With the enum that each is of.
     enumerators: HashMap<String, (Detached, i64)>,
+    functions: HashSet<String>,
     values: HashMap<String, Value>,
     /// Structs that have an id but no fields yet.
     pending: HashMap<StructId, Detached>,
@@ -124,6 +125,7 @@ impl Request {
             enums: HashMap::new(),
             typedefs: HashMap::new(),
             enumerators: HashMap::new(),
+            functions: HashSet::new(),
             values: HashMap::new(),
             pending: HashMap::new(),
             made: HashMap::new(),
@@ -240,6 +242,9 @@ impl Headers {
                         enums.insert(name, cursor.detach());
                     }
                 }
+                Declared::Function => {
+                    self.functions.insert(name);
+                }
                 Declared::Typedef => {
                     typedefs.insert(name, cursor.detach());
                 }
@@ -268,6 +273,11 @@ impl Headers {
                 None => Tag::ALL.into_iter().find_map(|tag| self.find(Some(tag), name, types)),
             },
         }
+    }
+
+    /// Whether they have a function of that name.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.functions.contains(name)
     }
 
     pub fn constant(&mut self, name: &str, types: &mut Types) -> Option<Named> {
@@ -451,6 +461,8 @@ impl Step {
                 let size = ty.size().and_then(|size| u8::try_from(size).ok()).unwrap_or(4);
                 Step::Done(Type::Int(Int { size, signed: kind == Kind::Signed }))
             }
+            Kind::Float if ty.size() == Some(4) => Step::Done(Type::FLOAT),
+            Kind::Float => Step::Done(Type::DOUBLE),
             Kind::Pointer => Step::Pointer(Box::new(Step::at(ty.pointee(), depth + 1))),
             Kind::Array => Step::Array(Box::new(Step::at(ty.element(), depth + 1)), ty.length().unwrap_or(0)),
             Kind::OpenArray => Step::Array(Box::new(Step::at(ty.element(), depth + 1)), 0),

@@ -274,6 +274,7 @@ pub enum Declared {
     Enum,
     Field,
     Enumerator,
+    Function,
     Variable,
     Typedef,
     Macro,
@@ -307,6 +308,7 @@ impl<'u> Cursor<'u> {
             5 => Declared::Enum,
             6 => Declared::Field,
             7 => Declared::Enumerator,
+            8 => Declared::Function,
             9 => Declared::Variable,
             20 => Declared::Typedef,
             501 => Declared::Macro,
@@ -419,6 +421,7 @@ pub struct CType<'u> {
 pub enum Kind {
     Void,
     Bool,
+    Float,
     /// `char`, which may be signed or not.
     Char,
     Signed,
@@ -459,6 +462,8 @@ impl<'u> CType<'u> {
             5..=11 => Kind::Unsigned,
             // signed char, wchar_t, short, int, long, long long
             14..=19 => Kind::Signed,
+            // float, double; `long double` has no counterpart here
+            21 | 22 => Kind::Float,
             101 => Kind::Pointer,
             105 => Kind::Record,
             106 => Kind::Enum,

@@ -271,6 +271,11 @@ impl Types {
         self.ask_headers(|headers, types| headers.constant(name, types))
     }
 
+    /// Whether a header that the script includes has a function of that name.
+    pub fn is_header_function(&mut self, name: &str) -> bool {
+        self.ask_headers(|headers, _| headers.has_function(name).then_some(())).is_some()
+    }
+
     /// The id of a struct that a header defines, if headers come first.
     pub(in crate::types) fn header_struct(&mut self, tag: Tag, name: &str) -> Option<StructId> {
         if !self.reading.first {
