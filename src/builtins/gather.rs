@@ -72,6 +72,15 @@ fn signed(call: &mut Call<'_, '_, '_>) -> Checked<Expr> {
     Ok(build::cast(call.value(0)?.expr, Type::I64))
 }
 
+/// The smallest or largest number. A literal that could have either sign does not give one to the others of its map.
+fn extreme(call: &mut Call<'_, '_, '_>, agg: impl FnOnce(bool) -> Agg) -> Checked<Aggregation> {
+    let value = call.value(0)?;
+    let either = value.literal && value.constant().is_some_and(|n| n >= 0);
+    let signed = !either && value.ty().as_int().is_some_and(|int| int.signed);
+    let value = build::cast(value.expr, if signed { Type::I64 } else { Type::U64 });
+    Ok(Aggregation { agg: agg(signed), value: Some(value), weight: None })
+}
+
 fn of_number(call: &mut Call<'_, '_, '_>, agg: impl FnOnce(bool) -> Agg) -> Checked<Aggregation> {
     let (value, signed) = number(call)?;
     Ok(Aggregation { agg: agg(signed), value: Some(value), weight: None })
@@ -90,11 +99,11 @@ fn avg(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
 }
 
 fn min(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
-    of_number(call, |signed| Agg::Min { signed })
+    extreme(call, |signed| Agg::Min { signed })
 }
 
 fn max(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
-    of_number(call, |signed| Agg::Max { signed })
+    extreme(call, |signed| Agg::Max { signed })
 }
 
 fn stats(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {

@@ -301,6 +301,22 @@ impl Checker<'_, '_> {
             let name = self.map_name(map);
             return self.assign_mismatch(&name, "map", &ty, mismatch, span);
         }
+        if let (Agg::Min { signed: false } | Agg::Max { signed: false }, Some(value)) = (agg, &value)
+            && let Ok(Type::Agg(Agg::Min { signed: true } | Agg::Max { signed: true })) =
+                self.env.value(map).map(|shape| shape.ty.clone())
+            && exceeds_signed(value)
+        {
+            let name = self.map_name(map);
+            self.report(
+                Diagnostic::warning(
+                    "sign-mismatch",
+                    span,
+                    format!("uint64 is compared with the int64 of {name}"),
+                )
+                .note("all are taken as int64, so numbers from 2^63 on count as negative")
+                .help("cast one to the type of the others"),
+            );
+        }
         Ok(build::stmt(StmtKind::Aggregate { map, key, value, weight }, span))
     }
 
@@ -561,6 +577,15 @@ impl Checker<'_, '_> {
             );
         }
         Ok(named)
+    }
+}
+
+/// Whether a number without a sign, in 64 bits, may be one that `int64` does not hold.
+fn exceeds_signed(value: &ir::Expr) -> bool {
+    match &value.kind {
+        Ir::Const(n) => i64::try_from(*n).is_err(),
+        Ir::Cast(from) => from.ty.as_int().is_none_or(|int| int.size == 8),
+        _ => true,
     }
 }
 

@@ -290,8 +290,10 @@ impl Checker<'_, '_> {
         }
         let base = characters(base);
         let (constant, index_span) = (index.constant(), index.expr.span);
+        // As in C, a pointer may point into the midst of something.
+        let pointer = matches!(base.ty(), Type::Ptr { .. });
         let index = match self.number(index) {
-            Ok(index) if constant.is_none_or(|n| n >= 0) => index,
+            Ok(index) if pointer || constant.is_none_or(|n| n >= 0) => index,
             Ok(index) | Err(index) => {
                 let found = constant.map_or_else(|| self.spell(index.ty()).to_string(), |n| n.to_string());
                 return self.error(
