@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Span;
-use crate::types::{Layouts, Type};
+use crate::types::layout::SERIES_WORDS;
+use crate::types::{Agg, Layouts, Type};
 
 /// A compiled script.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,18 +93,39 @@ pub struct Map {
     pub key: Option<Type>,
     /// For a map whose value is never set (`@x` only read): an integer.
     pub value: Type,
-    /// 1 for a map without keys.
+    /// For a map without keys, its [`Map::pieces`].
     pub max_entries: u32,
     /// The script declares it, and with that says how many entries it has.
     pub declared: bool,
 }
 
+/// How many intervals of a time series are in one entry of a map without keys: what is kept per CPU has at most 32 KiB.
+pub const SERIES_PIECE: u32 = 1024;
+
 impl Map {
+    /// How many entries a map without keys has: one, but for long time series, which lie in pieces, one after the other.
+    pub fn pieces(&self) -> u32 {
+        match &self.value {
+            Type::Agg(Agg::TSeries { intervals, .. }) if self.key.is_none() => {
+                intervals.div_ceil(SERIES_PIECE).max(1)
+            }
+            _ => 1,
+        }
+    }
+
+    /// The size of a value as it is in one entry.
+    pub fn entry_size(&self, layouts: &Layouts) -> u32 {
+        match self.pieces() {
+            1 => crate::types::layout::size_of(&self.value, layouts),
+            _ => SERIES_PIECE * SERIES_WORDS * 8,
+        }
+    }
+
     /// Where in the value of a map without keys a `u64` stands that is 1 once the script has written the map, and 0
     /// again after `delete` and `clear`: a slot of an array is always there, but only a map that was written is
     /// printed. The value in the object ends after it. `None` for a map with keys.
     pub fn written_flag(&self, layouts: &Layouts) -> Option<u32> {
-        let size = crate::types::layout::size_of(&self.value, layouts);
+        let size = self.entry_size(layouts);
         self.key.is_none().then(|| size.next_multiple_of(8))
     }
 }

@@ -51,14 +51,16 @@ pub const TABLE: &[Builtin] = &[
     )
     .doc(
         "Of several numbers in an interval the last counts, or what `agg` makes of them: `\"avg\"`, `\"max\"`, `\"min\"` or \
-         `\"sum\"`. The interval is in nanoseconds, or has a unit: `tseries(@queue, 100ms, 20, \"max\")`. There are up to \
-         1000 of them. They begin at whole multiples of their length since 1970, and all keys of a map are shown up to \
+         `\"sum\"`. The interval is in nanoseconds, or has a unit: `tseries(@queue, 100ms, 20, \"max\")`. There are less \
+         than a million of them, in maps with keys up to 1000. They begin at whole multiples of their length since 1970, and all keys of a map are shown up to \
          the last interval of any of them.",
     ),
 ];
 
-/// The most intervals: a per-CPU value has no more than 32 KB.
-const MAX_INTERVALS: i128 = 1000;
+/// So many intervals are too many, as in the reference.
+const MAX_INTERVALS: i128 = 1_000_000;
+/// The most in a map with keys: what it keeps per CPU has no more than 32 KB.
+pub const MAX_KEYED_INTERVALS: u32 = 1000;
 
 /// The number to gather in 64 bits, and whether it has a sign.
 fn number(call: &mut Call<'_, '_, '_>) -> Checked<(Expr, bool)> {
@@ -165,11 +167,11 @@ fn tseries(call: &mut Call<'_, '_, '_>) -> Checked<Aggregation> {
     if intervals < 1 {
         return refused(call, 2, format!("tseries() num_intervals must be >= 1 ({intervals} provided)"));
     }
-    if intervals > MAX_INTERVALS {
+    if intervals >= MAX_INTERVALS {
         return refused(
             call,
             2,
-            format!("tseries() num_intervals must be <= {MAX_INTERVALS} ({intervals} provided)"),
+            format!("tseries() num_intervals must be < {MAX_INTERVALS} ({intervals} provided)"),
         );
     }
     let each = match each.as_deref() {

@@ -23,6 +23,7 @@ mod text;
 mod time;
 mod values;
 
+pub use gather::MAX_KEYED_INTERVALS;
 pub use values::numbered;
 
 /// What the documented library has and this one does not: who writes it has not mistyped.

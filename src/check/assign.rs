@@ -301,6 +301,22 @@ impl Checker<'_, '_> {
             let name = self.map_name(map);
             return self.assign_mismatch(&name, "map", &ty, mismatch, span);
         }
+        if let (Agg::TSeries { intervals, .. }, Some(_)) = (agg, &key)
+            && intervals > builtins::MAX_KEYED_INTERVALS
+        {
+            let most = builtins::MAX_KEYED_INTERVALS;
+            let name = self.map_name(map);
+            return self.fail(
+                Diagnostic::error(
+                    "argument-range",
+                    span,
+                    format!(
+                        "tseries() num_intervals must be <= {most} for a map with keys ({intervals} provided)"
+                    ),
+                )
+                .note(format!("without keys {name} could have more")),
+            );
+        }
         if let (Agg::Min { signed: false } | Agg::Max { signed: false }, Some(value)) = (agg, &value)
             && let Ok(Type::Agg(Agg::Min { signed: true } | Agg::Max { signed: true })) =
                 self.env.value(map).map(|shape| shape.ty.clone())

@@ -313,11 +313,15 @@ fn lower_map(map: &MapInfo, declared: Option<Declared>, max_keys: u64) -> image:
         (Some(_), true) => MapKind::PerCpuHash,
     };
     let max_keys = declared.map_or(max_keys, |d| d.max_entries.into());
-    let max_entries = if key.is_some() { u32::try_from(max_keys).unwrap_or(u32::MAX).max(1) } else { 1 };
     // `@` alone is a name too, and none of these can be one of the compiler's own.
     let symbol = format!("AT_{}", map.name);
     let (name, declared) = (format!("@{}", map.name), declared.is_some());
-    image::Map { name, symbol, kind, key, value, max_entries, declared }
+    let mut map = image::Map { name, symbol, kind, key, value, max_entries: 1, declared };
+    map.max_entries = match map.key {
+        Some(_) => u32::try_from(max_keys).unwrap_or(u32::MAX).max(1),
+        None => map.pieces(),
+    };
+    map
 }
 
 /// A C identifier for a program, short enough for the kernel to show whole where that is possible.

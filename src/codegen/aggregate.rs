@@ -7,7 +7,7 @@ use super::Error;
 use super::llvm::Result;
 use super::memory::Mem;
 use super::program::Gen;
-use crate::image::MapId;
+use crate::image::{MapId, SERIES_PIECE};
 use crate::ir::Expr;
 use crate::types::layout::SERIES_WORDS;
 use crate::types::{Agg, Each, Int, Type, buckets};
@@ -34,7 +34,14 @@ impl<'g, 'c> Gen<'g, 'c> {
             Some(weight) => self.scalar(weight)?,
             None => self.ll.imm(1),
         };
-        let key = self.key(map, key)?;
+        let interval = match agg {
+            Agg::TSeries { interval, intervals, .. } => Some(self.interval(weight, *interval, *intervals)?),
+            _ => None,
+        };
+        let key = match interval {
+            Some((_, place)) if definition.pieces() > 1 => self.piece(place)?,
+            _ => self.key(map, key)?,
+        };
         let slot = self.lookup_or_insert(map, key)?;
         // Other CPUs have their own value. On this one, an interrupting program may come between load and store.
         let atomic = !definition.kind.per_cpu() || self.settings.nested_maps.contains(&map);
@@ -62,8 +69,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                         let count = buckets::lhist_buckets(*min, *max, *step);
                         g.add_bucket(slot, index, count, weight, atomic)
                     }
-                    Agg::TSeries { interval, intervals, each, signed } => {
-                        g.add_to_series(slot, (*interval, *intervals), (*each, *signed), value, weight)
+                    Agg::TSeries { intervals, each, signed, .. } => {
+                        let Some((number, place)) = interval else { return Ok(()) };
+                        let at = g.place_in_series(slot, place, *intervals, definition.pieces() > 1)?;
+                        g.add_to_series(at, number, (*each, *signed), value, weight)
                     }
                 }
             },
@@ -91,21 +100,56 @@ impl<'g, 'c> Gen<'g, 'c> {
         self.add_word(self.ll.at_dynamic(slot, offset)?, weight, atomic)
     }
 
-    /// Adds to the interval that the time is in, which has the place of the one `intervals` before it.
-    fn add_to_series(
+    /// The number of the interval that a time is in, and its place, which is that of the one `intervals` before it.
+    fn interval(
+        &mut self,
+        now: IntValue<'c>,
+        interval: u64,
+        intervals: u32,
+    ) -> Result<(IntValue<'c>, IntValue<'c>)> {
+        let ll = self.ll;
+        let number = ll.builder.build_int_unsigned_div(now, ll.imm(interval.max(1)), "")?;
+        let place = ll.builder.build_int_unsigned_rem(number, ll.imm(u64::from(intervals.max(1))), "")?;
+        Ok((number, place))
+    }
+
+    /// The key of the entry that has a place of a long time series.
+    fn piece(&mut self, place: IntValue<'c>) -> Result<PointerValue<'c>> {
+        let ll = self.ll;
+        let key = self.stack_temp(4)?;
+        let piece = ll.builder.build_int_unsigned_div(place, ll.imm(u64::from(SERIES_PIECE)), "")?;
+        ll.store(key.ptr, piece, 4, 4)?;
+        Ok(key.ptr)
+    }
+
+    /// Where in an entry's value the place of an interval is.
+    fn place_in_series(
         &mut self,
         slot: PointerValue<'c>,
-        (interval, intervals): (u64, u32),
+        place: IntValue<'c>,
+        intervals: u32,
+        in_pieces: bool,
+    ) -> Result<Mem<'c>> {
+        let ll = self.ll;
+        let place = match in_pieces {
+            true => ll.builder.build_int_unsigned_rem(place, ll.imm(u64::from(SERIES_PIECE)), "")?,
+            false => place,
+        };
+        let most = if in_pieces { SERIES_PIECE } else { intervals };
+        let place = ll.bound(place, u64::from(most.saturating_sub(1)))?;
+        let offset = ll.builder.build_int_mul(place, ll.imm(u64::from(SERIES_WORDS) * 8), "")?;
+        Ok(Mem { ptr: ll.at_dynamic(slot, offset)?, align: 8, on_stack: false })
+    }
+
+    fn add_to_series(
+        &mut self,
+        at: Mem<'c>,
+        number: IntValue<'c>,
         (each, signed): (Each, bool),
         value: IntValue<'c>,
         now: IntValue<'c>,
     ) -> Result<()> {
         let ll = self.ll;
-        let number = ll.builder.build_int_unsigned_div(now, ll.imm(interval.max(1)), "")?;
-        let index = ll.builder.build_int_unsigned_rem(number, ll.imm(u64::from(intervals.max(1))), "")?;
-        let index = ll.bound(index, u64::from(intervals.saturating_sub(1)))?;
-        let offset = ll.builder.build_int_mul(index, ll.imm(u64::from(SERIES_WORDS) * 8), "")?;
-        let at = Mem { ptr: ll.at_dynamic(slot, offset)?, align: 8, on_stack: false };
         let (more, own) = (self.part(at, 8)?, self.part(at, 16)?);
         let other = ll.compare(IntPredicate::NE, ll.load(own.ptr, Int::U64, 8)?, number)?;
         self.when(other, |g| {

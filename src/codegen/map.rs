@@ -244,8 +244,8 @@ impl<'g, 'c> Gen<'g, 'c> {
                     },
                 )
             };
-            if per_cpu && !g.has(Feature::LookupPerCpu) {
-                // A program reaches its own CPU's value only; the loader reaches all.
+            if per_cpu && (!g.has(Feature::LookupPerCpu) || g.script_map(map)?.pieces() > 1) {
+                // A program reaches its own CPU's value only, and not many of them; the loader reaches all.
                 g.notify(EventKind::Clear(map), g.place)?;
             } else if per_cpu {
                 g.each_cpu(map, key, clear)?;

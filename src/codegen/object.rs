@@ -326,7 +326,7 @@ fn script_map<'c>(
 /// of a map without keys has its flag behind it.
 fn map_sizes(map: &image::Map, layouts: &Layouts) -> (u32, u32) {
     let key = map.key.as_ref().map_or(4, |key| size_of(key, layouts));
-    let value = map.written_flag(layouts).map_or_else(|| size_of(&map.value, layouts), |flag| flag + 8);
+    let value = map.written_flag(layouts).map_or_else(|| map.entry_size(layouts), |flag| flag + 8);
     (key.max(1), value.max(1))
 }
 

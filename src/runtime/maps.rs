@@ -23,6 +23,9 @@ pub struct Map {
     key_size: usize,
     /// Of one value, as the type says.
     value_size: usize,
+    /// Of what is of it in one entry, and how many of these it takes: see [`image::Map::pieces`].
+    piece: usize,
+    pieces: u32,
     /// Of one value in the kernel's copies: a multiple of 8 for per-CPU maps.
     slot: usize,
     /// 1 where there is but one value.
@@ -42,6 +45,8 @@ impl Map {
             fd: handle.as_fd().try_clone_to_owned()?,
             key_size: handle.key_size() as usize,
             value_size: size_of(&map.value, layouts) as usize,
+            piece: map.entry_size(layouts) as usize,
+            pieces: map.pieces(),
             slot: if per_cpu { size.next_multiple_of(8) } else { size },
             cpus: if per_cpu { libbpf_rs::num_possible_cpus().map_err(io::Error::other)? } else { 1 },
             flag: map.written_flag(layouts).map(|flag| flag as usize),
@@ -57,9 +62,9 @@ impl Map {
     /// All entries in the order in which they are printed. A map without a key has one if it was written.
     pub fn read(&self, map: &image::Map, layouts: &Layouts) -> io::Result<Vec<Entry>> {
         let mut entries = if map.key.is_none() {
-            let values = self.lookup(&0u32.to_ne_bytes())?.unwrap_or_default();
-            match self.written(&values) {
-                true => vec![Entry { key: vec![], value: self.sum(map, &values) }],
+            let pieces = self.pieces()?;
+            match pieces.iter().any(|values| self.written(values)) {
+                true => vec![Entry { key: vec![], value: self.joined(map, &pieces) }],
                 false => vec![],
             }
         } else {
@@ -81,7 +86,7 @@ impl Map {
     /// One value; zeros if the key is not there.
     pub fn value(&self, map: &image::Map, key: &[u8]) -> io::Result<Vec<u8>> {
         let values = match map.key {
-            None => self.lookup(&0u32.to_ne_bytes())?,
+            None => return Ok(self.joined(map, &self.pieces()?)),
             Some(_) if key.len() == self.key_size => self.lookup(key)?,
             Some(_) => None,
         };
@@ -96,7 +101,8 @@ impl Map {
     /// Removes all entries. A map without a key is as if it had never been written.
     pub fn clear(&self, map: &image::Map) -> io::Result<()> {
         if map.key.is_none() {
-            return self.update(&0u32.to_ne_bytes(), &vec![0; self.slot * self.cpus]);
+            let zeros = vec![0; self.slot * self.cpus];
+            return (0..self.pieces).try_for_each(|n| self.update(&n.to_ne_bytes(), &zeros));
         }
         for key in self.keys()? {
             // SAFETY: the key is as long as the kernel's.
@@ -112,15 +118,16 @@ impl Map {
     pub fn zero(&self, map: &image::Map) -> io::Result<()> {
         let mut zeros = vec![0; self.slot * self.cpus];
         if map.key.is_none() {
-            let key = 0u32.to_ne_bytes();
-            let values = self.lookup(&key)?.unwrap_or_default();
-            for (new, old) in zeros.chunks_mut(self.slot).zip(values.chunks(self.slot)) {
-                let flag = self.flag.unwrap_or(self.slot)..;
-                if let (Some(new), Some(old)) = (new.get_mut(flag.clone()), old.get(flag)) {
-                    new.copy_from_slice(old);
+            for (n, values) in (0u32..).zip(self.pieces()?) {
+                for (new, old) in zeros.chunks_mut(self.slot).zip(values.chunks(self.slot)) {
+                    let flag = self.flag.unwrap_or(self.slot)..;
+                    if let (Some(new), Some(old)) = (new.get_mut(flag.clone()), old.get(flag)) {
+                        new.copy_from_slice(old);
+                    }
                 }
+                self.update(&n.to_ne_bytes(), &zeros)?;
             }
-            return self.update(&key, &zeros);
+            return Ok(());
         }
         for key in self.keys()? {
             match self.update(&key, &zeros) {
@@ -132,8 +139,20 @@ impl Map {
     }
 
     fn sum(&self, map: &image::Map, values: &[u8]) -> Vec<u8> {
-        let parts = values.chunks_exact(self.slot.max(1)).filter_map(|slot| slot.get(..self.value_size));
-        sums::over_cpus(&map.value, self.value_size, parts)
+        let parts = values.chunks_exact(self.slot.max(1)).filter_map(|slot| slot.get(..self.piece));
+        sums::over_cpus(&map.value, self.piece, parts)
+    }
+
+    /// The entries of a map without keys.
+    fn pieces(&self) -> io::Result<Vec<Vec<u8>>> {
+        (0..self.pieces).map(|n| Ok(self.lookup(&n.to_ne_bytes())?.unwrap_or_default())).collect()
+    }
+
+    /// The value that they hold together.
+    fn joined(&self, map: &image::Map, pieces: &[Vec<u8>]) -> Vec<u8> {
+        let mut value: Vec<u8> = pieces.iter().flat_map(|values| self.sum(map, values)).collect();
+        value.truncate(self.value_size);
+        value
     }
 
     /// Whether any CPU has written a map without a key.
