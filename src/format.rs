@@ -11,7 +11,12 @@ use crate::types::Type;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Format {
     pub pieces: Vec<Piece>,
+    /// Where a `%` begins no conversion although a letter follows it. It is text like any other, but hardly on purpose.
+    pub unknown: Vec<Range<usize>>,
 }
+
+/// The conversions, for messages.
+pub const CONVERSIONS: &str = "%d %i %u %o %x %X %c %s %p %f %e %g %a %r %rx %rh %gr";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -75,9 +80,9 @@ const MAX_WIDTH: u32 = 65_536;
 
 impl Format {
     /// Parses a format. A `%` before something that cannot begin a conversion (punctuation, a line's end, the end
-    /// of the format) stands for itself, as it always has: `"100%\n"`.
+    /// of the format) stands for itself, as it always has: `"100%\n"`. So does one before a letter that is no conversion.
     pub fn parse(text: &str) -> Result<Format, FormatError> {
-        let mut pieces = vec![];
+        let (mut pieces, mut unknown) = (vec![], vec![]);
         let mut literal = String::new();
         let mut at = 0;
         while let Some(found) = text.get(at..).and_then(|rest| rest.find('%')) {
@@ -87,6 +92,11 @@ impl Format {
                 Scanned::Percent { end } => {
                     literal.push('%');
                     at = end;
+                }
+                Scanned::Unknown { end } => {
+                    literal.push('%');
+                    at = start + 1;
+                    unknown.push(start..end);
                 }
                 Scanned::Spec(spec) => {
                     at = spec.range.end;
@@ -101,7 +111,7 @@ impl Format {
         if !literal.is_empty() {
             pieces.push(Piece::Text(literal));
         }
-        Ok(Format { pieces })
+        Ok(Format { pieces, unknown })
     }
 
     pub fn specs(&self) -> impl Iterator<Item = &Spec> {
@@ -158,6 +168,10 @@ impl Spec {
 enum Scanned {
     /// `%%`, or a `%` that stands for itself.
     Percent {
+        end: usize,
+    },
+    /// As [`Format::unknown`] has it.
+    Unknown {
         end: usize,
     },
     Spec(Spec),
@@ -236,7 +250,10 @@ impl<'a> Scanner<'a> {
         let Some(letter) = self.peek().filter(char::is_ascii_alphabetic) else {
             return Ok(Scanned::Percent { end: self.start + 1 });
         };
-        spec.conversion = self.conversion(letter)?;
+        let Some(conversion) = self.conversion(letter)? else {
+            return Ok(Scanned::Unknown { end: self.at + letter.len_utf8() });
+        };
+        spec.conversion = conversion;
         spec.range = self.start..self.at;
         Ok(Scanned::Spec(spec))
     }
@@ -270,7 +287,7 @@ impl<'a> Scanner<'a> {
         String::new()
     }
 
-    fn conversion(&mut self, letter: char) -> Result<Conversion, FormatError> {
+    fn conversion(&mut self, letter: char) -> Result<Option<Conversion>, FormatError> {
         for (text, conversion) in [
             ("gr", Conversion::GfpFlags),
             ("rx", Conversion::RawHex),
@@ -295,19 +312,15 @@ impl<'a> Scanner<'a> {
             ("A", Conversion::Float('A')),
         ] {
             if self.eat(text) {
-                return Ok(conversion);
+                return Ok(Some(conversion));
             }
         }
         let end = self.at + letter.len_utf8();
         let written = self.written(end);
-        let message = match letter {
-            'n' => format!("\"{written}\" is not supported: it would write to memory"),
-            _ => format!(
-                "there is no conversion \"{written}\": use one of %d %i %u %o %x %X %c %s %p %r %rx %rh, or %% for \
-                 a percent sign"
-            ),
-        };
-        Err(self.error(end, message))
+        match letter {
+            'n' => Err(self.error(end, format!("\"{written}\" is not supported: it would write to memory"))),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -409,10 +422,18 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_that_is_no_conversion_is_text() {
+        let text = "a %y é%-5k%d %%b";
+        let format = Format::parse(text).unwrap();
+        let unknown: Vec<_> = format.unknown.iter().map(|range| &text[range.clone()]).collect();
+        assert_eq!(unknown, ["%y", "%-5k"]);
+        assert_eq!(format.pieces.first(), Some(&Piece::Text("a %y é%-5k".into())));
+        assert_eq!(format.pieces.last(), Some(&Piece::Text(" %b".into())));
+        assert_eq!((format.pieces.len(), format.specs().count()), (3, 1));
+    }
+
+    #[test]
     fn errors_say_where_and_what() {
-        let (place, message) = error("a %y b");
-        assert_eq!(place, "%y");
-        assert!(message.contains("no conversion \"%y\""), "{message}");
         assert!(error("%n").1.contains("not supported"));
         assert_eq!(error("é%*d").0, "%*");
         assert_eq!(error("%.*d").0, "%.*");

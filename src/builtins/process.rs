@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{Builtin, Kind, optional, required};
 use crate::check::{Call, Checked, Value, build};
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, system_words};
 use crate::image::Global;
 use crate::ir::{Binary, Expr, ExprKind, PlaceKind};
 use crate::kernel::kfunc;
@@ -179,7 +179,7 @@ fn cgroupid(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
                 Diagnostic::error(
                     "no-such-cgroup",
                     span,
-                    format!("Failed to get cgroup id for {path}: {error}"),
+                    format!("Failed to get cgroup id for {path}: {}", system_words(&error)),
                 )
                 .help("give the path of its directory, such as /sys/fs/cgroup/system.slice"),
             )

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::shape::Value;
 use super::{Call, Checked, Checker, Stop, build};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::format::{Conversion, Format, FormatError, Spec};
+use crate::format::{CONVERSIONS, Conversion, Format, FormatError, Spec};
 use crate::image::{Event, EventId, EventKind, PrintTo, StringId};
 use crate::ir;
 use crate::syntax::ast;
@@ -87,6 +87,18 @@ impl Call<'_, '_, '_> {
             Ok(format) => format,
             Err(error) => return self.format_error(text, &error),
         };
+        for range in &format.unknown {
+            let written = text.get(range.clone()).unwrap_or_default();
+            let place = self.within_format(text, range);
+            self.check.report(
+                Diagnostic::warning(
+                    "format-string",
+                    place,
+                    format!("{}: {written} is no conversion, and is printed as it is", self.name),
+                )
+                .help(format!("there are {CONVERSIONS}, and %% for a percent sign")),
+            );
+        }
         self.check_format(text, &format, values)?;
         Ok(format)
     }
