@@ -232,7 +232,7 @@ pub const VARIABLES: &[Variable] = variables! {
     /// events are lost.
     ///
     /// By default 64 pages of 4 KiB, and for scripts that print at frequent probes a 512th of the memory, 4096 pages
-    /// at most.
+    /// at most. Packets of `skboutput` have buffers of their own, which this sizes too: together they are as large.
     perf_rb_pages: "a number of pages";
     set |v| Some(number(v)?);
     get |f| f.map_or("by the machine's memory".to_owned(), |n| n.to_string());
