@@ -94,6 +94,8 @@ struct Settings<'a> {
     report_helper_errors: bool,
     /// Maps that some program gathers in which may interrupt another one.
     nested_maps: BTreeSet<MapId>,
+    /// Maps that some program deletes keys from.
+    emptied_maps: BTreeSet<MapId>,
 }
 
 /// The passes that are worth their time: variables to registers, common parts merged, dead blocks gone. The rest of
@@ -126,6 +128,7 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
             .filter(|probe| probe.nesting != ir::Nesting::Never)
             .flat_map(analysis::gathers)
             .collect(),
+        emptied_maps: program.probes.iter().flat_map(analysis::empties).collect(),
     };
     let machine = llvm::machine()?;
     let ll = llvm::Llvm::new(context, &machine, options.sources);
