@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::probes::{Host, Listed};
 use crate::runtime::{Child, Job, Process, Purpose};
 use crate::syntax::ast::ObjectFile;
+use crate::syntax::text;
 use crate::types::c::HeaderMacros;
 use crate::types::store::Types;
 use crate::{check, cli, codegen, expand, interop, ir, kernel, probes, runtime, syntax};
@@ -269,10 +270,15 @@ impl Session {
                 dump: if wanted { Some(&mut dump) } else { None },
             },
         )
-        .map_err(|e| {
-            Diagnostic::error("codegen", None, e.to_string())
+        .map_err(|e| match e {
+            codegen::Error::TooLong { span, .. } => {
+                Diagnostic::error("too-long", span, format!("this probe is too long for the kernel: {e}"))
+                    .note(format!("from Linux 6.6 on there are jumps without that limit; this is {}", kernel.version()))
+                    .help("shorten it: fewer statements, `for` or `while` instead of unroll() and of large macros, several probes")
+            }
+            e => Diagnostic::error("codegen", None, e.to_string())
                 .note("this is a bug in bpftrace, not in the script")
-                .help("please report it with the script")
+                .help("please report it with the script"),
         })?;
         match failed.take() {
             Some(problem) => Err(problem.into()),
@@ -354,19 +360,24 @@ impl Session {
             let reason = system_words(&e);
             Diagnostic::error("script", None, format!("failed to open file '{name}': {reason}"))
         })?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let error = Diagnostic::error("script", None, format!("the script {name} is not text in UTF-8"));
-            match e.as_bytes().starts_with(b"\x7fELF") {
+        let is_program = bytes.starts_with(b"\x7fELF");
+        let Some((text, wrong)) = text::decode(bytes) else {
+            let error = Diagnostic::error("script", None, format!("the script {name} is not text"));
+            return Err(match is_program {
                 true => {
                     error.note("it is a program").help(format!("its probes: bpftrace -l 'uprobe:{name}:*'"))
                 }
                 false => error,
-            }
-        })?;
+            });
+        };
         if u32::try_from(text.len()).is_err() {
             return Err(Diagnostic::error("script", None, format!("the script {name} is too large")));
         }
-        Ok(self.sources.add(name, text))
+        let file = self.sources.add(name, text);
+        if let Some(at) = wrong {
+            self.show(&text::not_utf8(file, at));
+        }
+        Ok(file)
     }
 
     /// The result of a stage: with warnings, which are shown, or with errors, which end it all.

@@ -25,16 +25,23 @@ use inkwell::{AddressSpace, AtomicOrdering, AtomicRMWBinOp, IntPredicate, Optimi
 
 use super::Error;
 use super::debug::{Debug, Param};
-use super::helpers;
 use crate::diagnostics::Sources;
 use crate::types::Int;
 use crate::types::linked::CFunction;
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
-/// The target machine: the oldest instruction set that has 32-bit operations and jumps, which every kernel since
-/// 5.10 takes.
-pub(super) fn machine() -> Result<TargetMachine> {
+/// Sets of instructions.
+#[derive(Clone, Copy)]
+pub(super) enum Set {
+    /// The oldest that has 32-bit operations and jumps, which every kernel since 5.10 takes.
+    Oldest,
+    /// The one that brought jumps of any length, with [`crate::kernel::Feature::FarJump`].
+    FarJumps,
+}
+
+/// The target machine.
+pub(super) fn machine(set: Set) -> Result<TargetMachine> {
     static INIT: Once = Once::new();
     INIT.call_once(|| {
         Target::initialize_bpf(&InitializationConfig {
@@ -52,7 +59,10 @@ pub(super) fn machine() -> Result<TargetMachine> {
     target
         .create_target_machine(
             &triple,
-            "v3",
+            match set {
+                Set::Oldest => "v3",
+                Set::FarJumps => "v4",
+            },
             "",
             OptimizationLevel::Default,
             RelocMode::PIC,
@@ -260,6 +270,14 @@ impl<'c> Llvm<'c> {
         self.int_result(self.builder.build_indirect_call(ty, asm, &[value.into()], "")?)
     }
 
+    /// The same value, calculated before whatever call comes next. LLVM would rather put off what joins the results of
+    /// many calls until after the last one, and until then keep all of them on the stack, where BPF has no room.
+    pub(super) fn settled(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
+        let ty = self.i64.fn_type(&[self.i64.into()], false);
+        let asm = self.context.create_inline_asm(ty, String::new(), "=r,0".into(), true, false, None, false);
+        self.int_result(self.builder.build_indirect_call(ty, asm, &[value.into()], "")?)
+    }
+
     /// A number that the verifier knows nothing about any more, not even that it was a pointer: it keeps no track of
     /// what is negated (`BPF_NEG` in `check_alu_op`).
     pub(super) fn unknown(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
@@ -302,15 +320,7 @@ impl<'c> Llvm<'c> {
         }
         let ty = if pointer { self.ptr.fn_type(&types, false) } else { self.i64.fn_type(&types, false) };
         let target = self.imm(u64::from(id)).const_to_pointer(self.ptr);
-        let call = self.builder.build_indirect_call(ty, target, args, "")?;
-        if helpers::is_constant(id) {
-            // Encoded, no access to memory at all is zero.
-            for attribute in ["memory", "nounwind", "willreturn"] {
-                let kind = Attribute::get_named_enum_kind_id(attribute);
-                call.add_attribute(AttributeLoc::Function, self.context.create_enum_attribute(kind, 0));
-            }
-        }
-        Ok(call)
+        Ok(self.builder.build_indirect_call(ty, target, args, "")?)
     }
 
     /// Calls a function that another object defines, or, in `.ksyms`, the kernel.

@@ -9,6 +9,7 @@ mod cost;
 mod debug;
 mod event;
 mod expr;
+mod far;
 mod follow;
 mod helpers;
 mod llvm;
@@ -38,10 +39,11 @@ use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::FileType;
 
 use crate::config::Config;
-use crate::diagnostics::Sources;
+use crate::diagnostics::{Sources, Span};
 use crate::image::{self, Image, MapId};
 use crate::ir;
 use crate::kernel::Feature;
+use llvm::Set;
 
 /// What code generation has to know besides the program.
 pub struct Options<'a> {
@@ -70,13 +72,16 @@ pub enum Stage {
     Optimised,
 }
 
-/// Code generation failed. That is a bug of this program, whatever the script.
+/// Code generation failed. That is a bug of this program, whatever the script, but for what is too long.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("LLVM: {0}")]
     Llvm(String),
     #[error("cannot generate code: {0}")]
     Internal(String),
+    /// A probe of so many instructions, on a kernel that cannot jump as far; the span is the probe's.
+    #[error("it compiles to {length} instructions, and a jump goes {farthest} far")]
+    TooLong { span: Option<Span>, length: usize, farthest: usize },
 }
 
 impl From<BuilderError> for Error {
@@ -94,8 +99,6 @@ struct Settings<'a> {
     report_helper_errors: bool,
     /// Maps that some program gathers in which may interrupt another one.
     nested_maps: BTreeSet<MapId>,
-    /// Maps that some program deletes keys from.
-    emptied_maps: BTreeSet<MapId>,
 }
 
 /// The passes that are worth their time: variables to registers, common parts merged, dead blocks gone. The rest of
@@ -128,9 +131,8 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
             .filter(|probe| probe.nesting != ir::Nesting::Never)
             .flat_map(analysis::gathers)
             .collect(),
-        emptied_maps: program.probes.iter().flat_map(analysis::empties).collect(),
     };
-    let machine = llvm::machine()?;
+    let machine = llvm::machine(Set::Oldest)?;
     let ll = llvm::Llvm::new(context, &machine, options.sources);
     let mut object = object::Object::new(&ll, program, &settings)?;
     let mut programs = vec![];
@@ -156,6 +158,7 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
         .run_passes(PASSES, &machine, PassBuilderOptions::create())
         .map_err(|e| Error::Llvm(e.to_string()))?;
     dump(Stage::Optimised);
+    let machine = far::machine(&ll.module, machine, &programs, &settings)?;
     let elf = machine
         .write_to_memory_buffer(&ll.module, FileType::Object)
         .map_err(|e| Error::Llvm(e.to_string()))?;

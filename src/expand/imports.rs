@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::diagnostics::{Diagnostic, Diagnostics, Sources};
 use crate::syntax;
 use crate::syntax::ast::{Definition, DefinitionKind, Import, ObjectFile, ObjectKind, Script};
+use crate::syntax::text;
 
 /// How many imports may lead to one another.
 const MAX_DEPTH: usize = 64;
@@ -188,9 +189,11 @@ impl Importer<'_> {
         }
         let text = fs::read(path)
             .map_err(|e| self.error(import, format!("error reading import \"{}\": {e}", path.display())))?;
-        let text = String::from_utf8(text)
-            .map_err(|_| self.error(import, format!("{} is not text in UTF-8", shown(path))))?;
+        let Some((text, wrong)) = text::decode(text) else {
+            return Err(self.error(import, format!("{} is not text", shown(path))).into());
+        };
         let file = self.sources.add(shown(path), text.as_str());
+        self.diagnostics.extend(wrong.map(|at| text::not_utf8(file, at)));
         let (mut script, problems) = syntax::parse(&text, file);
         self.diagnostics.extend(problems);
         if let Some(entry) = script.config.first() {

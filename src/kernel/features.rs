@@ -44,11 +44,13 @@ pub enum Feature {
     Iter,
     /// `bpf_probe_write_user`, 4.8; not where the kernel is locked down
     WriteUser,
+    /// Jumps with a distance of 32 bits (`gotol`), 6.6
+    FarJump,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 17] = [
+    pub const ALL: [Feature; 18] = [
         Feature::Cookie,
         Feature::FuncIp,
         Feature::ForEachMap,
@@ -66,6 +68,7 @@ impl Feature {
         Feature::DPath,
         Feature::Iter,
         Feature::WriteUser,
+        Feature::FarJump,
     ];
 
     /// The first version that has it.
@@ -81,7 +84,7 @@ impl Feature {
             Feature::Loop => (5, 17),
             Feature::LookupPerCpu | Feature::KprobeMulti => (5, 18),
             Feature::Tai | Feature::MapAlloc => (6, 1),
-            Feature::UprobeMulti => (6, 6),
+            Feature::UprobeMulti | Feature::FarJump => (6, 6),
             Feature::KprobeSession => (6, 10),
             Feature::UprobeSession => (6, 13),
             Feature::Fsession => (7, 0),
@@ -116,6 +119,7 @@ fn attempt(feature: Feature) -> Option<bool> {
         Feature::MapAlloc => map_alloc(),
         Feature::DPath => d_path(),
         Feature::Iter => answer(load_tracing(c"task", sys::BPF_TRACE_ITER, &RETURN_0)),
+        Feature::FarJump => answer(load(sys::BPF_PROG_TYPE_KPROBE, None, &FAR_JUMP)),
     }
 }
 
@@ -132,6 +136,9 @@ const LOAD: u8 = 0x79;
 const STORE: u8 = 0x7b;
 const ATOMIC: u8 = 0xdb;
 const LOAD_IMM64: u8 = 0x18;
+/// `BPF_JMP32 | BPF_JA`: the distance is in `imm`.
+const JUMP_32: u8 = 0x06;
+const JUMP_IF_EQUAL: u8 = 0x15;
 pub(super) const CALL: u8 = 0x85;
 pub(super) const EXIT: u8 = 0x95;
 
@@ -142,6 +149,16 @@ const ATOMIC_FETCH: [[u8; 8]; 5] = [
     insn(MOV_IMM, 0, 0, 0, 1),
     insn(STORE, 10, 0, -8, 0),
     insn(ATOMIC, 10, 0, -8, 1),
+    insn(MOV_IMM, 0, 0, 0, 0),
+    insn(EXIT, 0, 0, 0, 0),
+];
+
+/// A far jump, over one instruction. Where it is reached only perhaps: older kernels know the code for a jump whose
+/// distance is elsewhere, and see only when they walk there that this one has none of those.
+const FAR_JUMP: [[u8; 8]; 5] = [
+    insn(CALL, 0, 0, 0, sys::BPF_FUNC_get_prandom_u32 as i32),
+    insn(JUMP_IF_EQUAL, 0, 0, 1, 0),
+    insn(JUMP_32, 0, 0, 0, 1),
     insn(MOV_IMM, 0, 0, 0, 0),
     insn(EXIT, 0, 0, 0, 0),
 ];

@@ -56,6 +56,7 @@ pub fn report(kernel: &Kernel, build: &Build<'_>, btf: Option<&str>) -> String {
         ("btf", yes(btf.is_none())),
         ("module btf", yes(module_btf)),
         ("fetching atomics", has(Feature::AtomicFetch)),
+        ("far jumps", has(Feature::FarJump)),
         ("long map keys", yes(kernel.max_key().is_none())),
         ("missed hits counted", features::counts_misses().map_or("unknown", yes)),
     ];

@@ -44,6 +44,16 @@ pub fn explain(job: &Job<'_>, error: &libbpf_rs::Error, log: &str) -> Diagnostic
                 ))
                 .help("fewer rounds, fewer loops in one another, shorter strings (str(…, 64), a lower max_strlen)");
         }
+        if rejection.reason.is_some_and(|reason| reason.contains("number of maps per program")) {
+            return diagnostic
+                .note("each map of the script that the probe uses counts, and some of bpftrace's own")
+                .help("put what the probe does into several probes, or keep several values in one map: @[\"name\", key]");
+        }
+        if rejection.is_too_much() && imported.is_none() {
+            return diagnostic
+                .note("the kernel gives up on programs of this length, or with this many branches")
+                .help("shorten the probe: fewer statements, `for` or `while` instead of unroll(), or several probes");
+        }
         diagnostic = match imported {
             Some(place) => {
                 let calls = job.image.manifest.programs.iter().find(|p| p.name == rejection.program);

@@ -14,6 +14,7 @@ pub(crate) mod literal;
 mod recover;
 mod script;
 mod shape;
+pub mod text;
 mod token;
 pub mod visit;
 

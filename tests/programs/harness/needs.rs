@@ -49,6 +49,11 @@ impl Needs {
         add("libclang", libclang, "libclang is not installed (libclang1-19)");
         add("clang", clang().is_ok(), "clang is not installed (clang-19): imports of BPF C are not tested");
         add("long_keys", release() >= (5, 11), "this kernel has no keys of more than 512 bytes (5.11)");
+        add(
+            "far_jumps",
+            release() >= (6, 6),
+            "this kernel has no jumps of more than 32,767 instructions (6.6)",
+        );
         let written = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/kernels.md"));
         let column = written.is_ok_and(|text| has_column(&text, release()));
         add(
