@@ -368,6 +368,8 @@ pub enum ExprKind {
     String(StringId),
     /// The number of the probe name of the attach point that fired.
     ProbeName,
+    /// The text of a [`Type::ProbeName`].
+    ProbeText(Box<Expr>),
 }
 
 /// Where the kernel has no `bpf_loop`, so that the verifier walks through every round, these are the largest types that

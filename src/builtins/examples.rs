@@ -27,7 +27,10 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("cgroupid", "kprobe:vfs_read /cgroup == cgroupid(\"/sys/fs/cgroup\")/ { @ = count(); }"),
     ("cgroup_path", "kprobe:vfs_read { @[cgroup_path(cgroup)] = count(); }"),
     ("cpid", "kprobe:vfs_read /pid == cpid/ { @ = count(); }"),
-    ("has_cpid", "BEGIN { if (!has_cpid) { printf(\"give a command with -c\\n\"); } }"),
+    (
+        "has_cpid",
+        "BEGIN { if (has_cpid) { printf(\"tracing %d\\n\", cpid); } else { printf(\"give a command with -c\\n\"); } }",
+    ),
     ("signal", "kprobe:vfs_read /comm == \"runaway\"/ { signal(\"SIGSTOP\"); }"),
     ("signal_thread", "kprobe:vfs_read /comm == \"runaway\"/ { signal_thread(19); }"),
     ("override", "kprobe:__x64_sys_getpid /comm == \"sleeper\"/ { override(7); }"),

@@ -204,6 +204,7 @@ fn length(call: &mut Call<'_, '_, '_>, index: usize) -> Checked<Option<Length>> 
 
 fn string(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     let from = first_of_string(call)?;
+    let from = call.check.name_as_text(from);
     let limit = length(call, 1)?;
     if from.literal
         && let Some(number) = from.constant()

@@ -66,6 +66,7 @@ pub const TABLE: &[Builtin] = &[
 /// An argument that is a string, or can be read as one.
 fn text(call: &mut Call<'_, '_, '_>, index: usize) -> Checked<Value> {
     let value = call.value(index)?;
+    let value = call.check.name_as_text(value);
     let character = |ty: &Type| matches!(ty, Type::Int(int) if int.size == 1);
     match value.ty().clone() {
         Type::Str(_) => Ok(value),

@@ -84,8 +84,14 @@ fn arg(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
             span,
             format!("{name} is an argument by its number, and this probe counts none"),
         );
-        if call.check.in_view(|v| v.args.clone()).is_some() {
-            error = error.help("this probe's arguments have names: args.…");
+        let provider = call.check.provider();
+        if call.check.in_view(|v| v.args.clone()).is_some() || provider == "tracepoint" {
+            error = error.help(format!(
+                "this probe's arguments have names, args.NAME: bpftrace -lv '{provider}:…' lists them"
+            ));
+        } else {
+            error = error
+                .help("functions have them (kprobe, uprobe) and usdt; what follows a script is $1, $2, …");
         }
         return call.check.fail(error);
     }
@@ -142,8 +148,16 @@ fn retval(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
         "retval is what a function returned, and this probe is not at a function's return",
     );
     let args = call.check.in_view(|v| v.args.clone()).unwrap_or_default();
+    let at_return = match call.check.provider() {
+        "kprobe" => Some("kretprobe"),
+        "uprobe" => Some("uretprobe"),
+        "fentry" => Some("fexit"),
+        _ => None,
+    };
     if args.iter().any(|(name, _)| name == "ret") {
         error = error.help("this probe has the result as args.ret");
+    } else if let Some(at_return) = at_return {
+        error = error.help(format!("a {at_return} of the same function is"));
     }
     call.check.fail(error)
 }

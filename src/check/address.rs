@@ -108,9 +108,11 @@ impl Checker<'_, '_> {
 pub fn space_of(place: &Place) -> Space {
     match &place.kind {
         PlaceKind::Deref { space, .. } => *space,
-        PlaceKind::Context { .. } => Space::Bpf,
         // Addresses in there are the kernel's.
-        PlaceKind::Variable(_) | PlaceKind::MapValue { .. } | PlaceKind::Map(_) => Space::Kernel,
+        PlaceKind::Context { .. }
+        | PlaceKind::Variable(_)
+        | PlaceKind::MapValue { .. }
+        | PlaceKind::Map(_) => Space::Kernel,
         PlaceKind::Field { base, .. } | PlaceKind::Index { base, .. } | PlaceKind::Part { base, .. } => {
             space_of(base)
         }

@@ -225,6 +225,7 @@ impl<'a, 'h> Checker<'a, 'h> {
             }
             Kind::Str => {
                 let value = self.value(e)?;
+                let value = self.name_as_text(value);
                 match value.ty() {
                     Type::Str(_) => Ok(Arg::Value(value)),
                     ty => self.argument_type(name, param, "string", &ty.clone(), e),

@@ -301,19 +301,24 @@ impl Checker<'_, '_> {
         out: &mut Vec<ir::Stmt>,
     ) -> Checked<()> {
         let (low, high) = (self.range_end(start, "start"), self.range_end(end, "end"));
+        let ty = match (&low, &high) {
+            (Ok(low), Ok(high)) => range_type(low, high),
+            _ => Type::I64,
+        };
         let (var, body) = self.scoped(|this| {
             let (var, key) = this.declare(variable, variable_span, true);
-            let _ = this.env.widen_variable(key, &Type::I64.into(), variable_span);
+            let _ = this.env.widen_variable(key, &ty.clone().into(), variable_span);
             (var, this.loop_body(body))
         });
-        out.push(build::stmt(StmtKind::ForRange { var, start: low?, end: high?, body }, span));
+        let (start, end) = (build::cast(low?.expr, ty.clone()), build::cast(high?.expr, ty));
+        out.push(build::stmt(StmtKind::ForRange { var, start, end, body }, span));
         Ok(())
     }
 
-    fn range_end(&mut self, e: &ast::Expr, which: &str) -> Checked<ir::Expr> {
+    fn range_end(&mut self, e: &ast::Expr, which: &str) -> Checked<Value> {
         let value = self.expr(e)?;
         match self.number(value) {
-            Ok(value) => Ok(build::cast(value.expr, Type::I64)),
+            Ok(value) => Ok(value),
             Err(value) => {
                 let found = self.spell(value.ty());
                 self.fail(
@@ -438,6 +443,16 @@ impl Checker<'_, '_> {
             }
         }
     }
+}
+
+/// What a range counts with: `uint64` where an end needs it and neither has a sign, else `int64`.
+fn range_type(start: &Value, end: &Value) -> Type {
+    let unsigned = |v: &Value| match v.constant() {
+        Some(number) if v.literal => number >= 0,
+        _ => v.ty().as_int().is_some_and(|int| !int.signed),
+    };
+    let needed = |v: &Value| !v.literal && *v.ty() == Type::U64;
+    if unsigned(start) && unsigned(end) && (needed(start) || needed(end)) { Type::U64 } else { Type::I64 }
 }
 
 /// Whether nothing after this statement is run.

@@ -193,6 +193,10 @@ impl Checker<'_, '_> {
                 self.check_enumerator(&value, *id, span)?;
                 build::cast(value.expr, to)
             }
+            // It stays the context, from which programs may load what they may not read as memory.
+            Type::Ptr { to: pointee, .. } if matches!(value.expr.kind, ir::ExprKind::ContextPointer) => {
+                build::expr(ir::ExprKind::ContextPointer, Type::ptr((**pointee).clone(), space), span)
+            }
             Type::Ptr { to: pointee, .. } if scalar => {
                 // An address has no sign: `(uint8 *)-1` is 0xff, since -1 fits 8 bits.
                 let bits = from.as_int().map_or(Type::U64, |int| Type::Int(Int { signed: false, ..int }));

@@ -257,6 +257,7 @@ impl Dump<'_, '_> {
             ExprKind::Element { base, index } => format!("{}[{}]", self.expr(base), self.expr(index)),
             ExprKind::String(id) => format!("string{}", id.0),
             ExprKind::ProbeName => "probe".to_owned(),
+            ExprKind::ProbeText(number) => format!("text({}):{}", self.expr(number), ty()),
         }
     }
 

@@ -190,6 +190,10 @@ impl Checker<'_, '_> {
     /// One of two values.
     fn choose(&mut self, condition: Value, then: Value, otherwise: Value, span: Span) -> Checked<Value> {
         let condition = self.truth(condition)?;
+        let (then, otherwise) = match then.ty() == otherwise.ty() {
+            true => (then, otherwise),
+            false => (self.name_as_text(then), self.name_as_text(otherwise)),
+        };
         if *then.ty() == Type::Void && *otherwise.ty() == Type::Void {
             let (mut a, mut b) = (vec![], vec![]);
             super::control::effects(then.expr, &mut a);

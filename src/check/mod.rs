@@ -145,6 +145,8 @@ struct Pass {
     strings: Vec<String>,
     /// The first statement whose types are not all known.
     unresolved: Option<Span>,
+    /// The script has asked whether there is a child.
+    asked_for_child: bool,
 }
 
 /// A script being checked.
@@ -162,6 +164,22 @@ impl Checker<'_, '_> {
     /// Reports something, and goes on.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.pass.diagnostics.push_first(diagnostic);
+    }
+
+    /// `has_cpid`: whether a command was given. Who asks is not told that there is none.
+    pub fn has_child(&mut self) -> bool {
+        self.pass.asked_for_child = true;
+        self.options.has_child
+    }
+
+    /// Without a command, `cpid` is zero.
+    pub fn warn_of_no_child(&mut self, span: Span) {
+        if !self.pass.asked_for_child {
+            self.report(
+                Diagnostic::warning("no-child", span, "there is no child command, so cpid is 0")
+                    .help("give a command with -c; has_cpid tells whether there is one"),
+            );
+        }
     }
 
     /// Reports an error that leaves no result.

@@ -158,6 +158,10 @@ impl Checker<'_, '_> {
             (Type::Str(_), Type::ProbeName) if left.text().is_some() => {
                 self.compare_probe_name(right, &left, negate, span)
             }
+            (Type::ProbeName, Type::Str(_)) | (Type::Str(_), Type::ProbeName) => {
+                let (left, right) = (self.name_as_text(left), self.name_as_text(right));
+                Ok(Value::new(string_equal(left.expr, right.expr, None, negate, span)))
+            }
             (a, b) if a == b && a.is_scalar() => {
                 let op = if negate { BinaryOp::Ne } else { BinaryOp::Eq };
                 let (left, right) = (build::cast(left.expr, Type::U64), build::cast(right.expr, Type::U64));

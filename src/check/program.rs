@@ -8,6 +8,7 @@ use regex_lite::Regex;
 use super::declarations::Declared;
 use super::env::MapInfo;
 use super::scope::Current;
+use super::shape::Value;
 use super::{Checker, Resolve, build, walk};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Span};
 use crate::image::{self, MapKind, Target};
@@ -200,7 +201,15 @@ impl Checker<'_, '_> {
                 }
                 let first = group.attach.first().map_or(group.view.provider, |a| &a.name);
                 let checked = ir::Probe {
-                    name: program_name(first, &mut taken),
+                    name: {
+                        let types = &self.host.types;
+                        // The bodies of loops are called after their programs.
+                        let linked = |name: &str| {
+                            types.linked_file(name).is_some()
+                                || types.linked_file(&format!("{name}_loop")).is_some()
+                        };
+                        program_name(first, &mut taken, linked)
+                    },
                     section: group.section.clone(),
                     context: group.view.context,
                     nesting: group.view.nesting,
@@ -271,6 +280,21 @@ impl Checker<'_, '_> {
         self.names.add(name)
     }
 
+    /// `probe` as text, for what takes strings. Anything else is left as it is.
+    pub fn name_as_text(&self, value: Value) -> Value {
+        if *value.ty() != Type::ProbeName {
+            return value;
+        }
+        let (span, names) = (value.expr.span, &self.names.list);
+        let only = value.constant().and_then(|number| names.get(usize::try_from(number).ok()?));
+        if let Some(name) = only {
+            return Value { literal: true, ..Value::new(build::text(name.as_bytes(), span)) };
+        }
+        let longest = names.iter().map(|name| name.len() as u32).max().unwrap_or(0);
+        let kind = ir::ExprKind::ProbeText(Box::new(value.expr));
+        Value::new(build::expr(kind, Type::Str(longest + 1), span))
+    }
+
     /// Everything put together, after the last pass.
     pub fn program(self, probes: Vec<ir::Probe>, declared: &[ast::MapDeclaration]) -> ir::Program {
         let config = self.host.config;
@@ -324,8 +348,9 @@ fn lower_map(map: &MapInfo, declared: Option<Declared>, max_keys: u64) -> image:
     map
 }
 
-/// A C identifier for a program, short enough for the kernel to show whole where that is possible.
-fn program_name(attach: &str, taken: &mut BTreeSet<String>) -> String {
+/// A C identifier for a program, short enough for the kernel to show whole where that is possible, and of no function
+/// that is linked to it.
+fn program_name(attach: &str, taken: &mut BTreeSet<String>, is_linked: impl Fn(&str) -> bool) -> String {
     const LONGEST: usize = 15;
     let clean: String = attach.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     // The end of a long name says more than its beginning: `tracepoint_syscalls_sys_enter_openat`.
@@ -334,12 +359,13 @@ fn program_name(attach: &str, taken: &mut BTreeSet<String>) -> String {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         name.insert(0, 'p');
     }
-    if taken.contains(&name) {
+    let used = |name: &str| taken.contains(name) || is_linked(name);
+    if used(&name) {
         for n in 2u32.. {
             let suffix = format!("_{n}");
             let keep = name.len().min(LONGEST.saturating_sub(suffix.len()));
             let other = format!("{}{suffix}", name.get(..keep).unwrap_or_default());
-            if !taken.contains(&other) {
+            if !used(&other) {
                 name = other;
                 break;
             }

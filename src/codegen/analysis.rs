@@ -20,8 +20,6 @@ pub(super) struct Facts {
     pub(super) uninitialized: BTreeSet<VarId>,
     /// Variables whose address is taken.
     pub(super) addressed: BTreeSet<VarId>,
-    /// Maps in which it looks for keys.
-    pub(super) searched: BTreeSet<MapId>,
 }
 
 impl Facts {
@@ -33,13 +31,6 @@ impl Facts {
             assigned: BTreeSet::new(),
         };
         walk.statements(&probe.body);
-        walk.facts.searched = maps_of(probe, |expr| match expr {
-            ExprKind::MapGet { map, .. }
-            | ExprKind::MapHas { map, .. }
-            | ExprKind::MapFind { map, .. }
-            | ExprKind::MapAdd { map, .. } => Some(*map),
-            _ => None,
-        });
         walk.facts
     }
 }
@@ -218,6 +209,7 @@ pub(super) fn operands<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
         | ExprKind::String(_)
         | ExprKind::ProbeName => (),
         ExprKind::TaskName { tid, .. } => visit(tid),
+        ExprKind::ProbeText(number) => visit(number),
         ExprKind::PerCpu { cpu, .. } => cpu.iter().for_each(|e| visit(e)),
         ExprKind::MapGet { key, .. } | ExprKind::MapDelete { key, .. } => key.iter().for_each(|k| visit(k)),
         ExprKind::MapHas { key, .. } | ExprKind::MapFind { key, .. } => visit(key),
@@ -343,6 +335,7 @@ pub(super) fn has_effects(expr: &Expr) -> bool {
         | ExprKind::Or(..)
         | ExprKind::Select { .. }
         | ExprKind::ProbeName
+        | ExprKind::ProbeText(..)
         | ExprKind::String(..)
         | ExprKind::Part { .. }
         | ExprKind::Element { .. } => false,
@@ -416,27 +409,6 @@ pub(super) fn gathers(probe: &Probe) -> BTreeSet<MapId> {
         if let StmtKind::Aggregate { map, .. } = &statement.kind {
             maps.insert(*map);
         }
-    });
-    maps
-}
-
-/// The maps that a program deletes keys from.
-pub(super) fn empties(probe: &Probe) -> BTreeSet<MapId> {
-    maps_of(probe, |expr| match expr {
-        ExprKind::MapDelete { map, key: Some(_) } => Some(*map),
-        _ => None,
-    })
-}
-
-/// The maps that `which` finds in a program's expressions.
-fn maps_of(probe: &Probe, which: impl Fn(&ExprKind) -> Option<MapId>) -> BTreeSet<MapId> {
-    fn within(expr: &Expr, visit: &mut dyn FnMut(&ExprKind)) {
-        visit(&expr.kind);
-        operands(expr, &mut |operand| within(operand, visit));
-    }
-    let mut maps = BTreeSet::new();
-    each_statement(&probe.body, &mut |statement| {
-        statement_operands(statement, &mut |expr| within(expr, &mut |kind| maps.extend(which(kind))));
     });
     maps
 }

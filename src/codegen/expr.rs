@@ -50,10 +50,7 @@ impl<'g, 'c> Gen<'g, 'c> {
                 self.locate(expr.span);
                 self.read_scalar(&address, &expr.ty)
             }
-            ExprKind::AddressOf(place) => {
-                let address = self.resolve(place)?;
-                self.address_of(&address)
-            }
+            ExprKind::AddressOf(place) => self.address_to_keep(place),
             ExprKind::ContextPointer => ll.address(self.frame.context),
             ExprKind::TaskIds => self.task_ids(),
             ExprKind::PerCpu { variable, cpu } => self.per_cpu(*variable, cpu.as_deref()),
@@ -139,6 +136,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             ExprKind::String(id) => Ok(ll.imm(u64::from(id.0))),
             ExprKind::ProbeName => self.probe_name(),
             ExprKind::Bytes(_)
+            | ExprKind::ProbeText(_)
             | ExprKind::Fill { .. }
             | ExprKind::KernelPath(_)
             | ExprKind::TaskName { .. }
@@ -248,6 +246,10 @@ impl<'g, 'c> Gen<'g, 'c> {
                     Type::Str(_) => self.read_string_place(to, size, &address, padding),
                     _ => self.read_bytes(to, size, &address),
                 }
+            }
+            ExprKind::ProbeText(number) => {
+                let number = self.scalar(number)?;
+                self.probe_text(number, to, size)
             }
             ExprKind::TaskName { tid, comm } => {
                 let tid = self.scalar(tid)?;

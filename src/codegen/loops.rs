@@ -165,9 +165,10 @@ impl<'g, 'c> Gen<'g, 'c> {
         body: &'g [Stmt],
         span: Span,
     ) -> Result<()> {
+        let above = if start.ty == Type::U64 { IntPredicate::UGT } else { IntPredicate::SGT };
         let (first, end) = (self.scalar(start)?, self.scalar(end)?);
         let ll = self.ll;
-        let some = ll.compare(IntPredicate::SGT, end, first)?;
+        let some = ll.compare(above, end, first)?;
         let count = ll.builder.build_int_sub(end, first, "")?;
         let count = ll.select(some, count, ll.imm(0))?;
         if !self.has(Feature::Loop) {

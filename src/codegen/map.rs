@@ -282,7 +282,7 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn count_callback(&mut self) -> Result<FunctionValue<'c>> {
         let params = ["map", "key", "value", "ctx"].map(Param::pointer);
-        let callback = self.ll.add_function("count_keys", None, &params, 1)?;
+        let callback = self.ll.add_function("__bt_count_keys", None, &params, 1)?;
         self.ll.enter(self.ll.context.append_basic_block(callback, "entry"));
         super::program::locate(self.ll, callback, self.probe.span.head());
         self.ll.builder.build_return(Some(&self.ll.imm(0)))?;
@@ -304,13 +304,6 @@ impl<'g, 'c> Gen<'g, 'c> {
             let has_key = key.is_some();
             let key = self.key(map, key)?;
             self.locate(span);
-            // A program that never looks whether a key is there, where keys are deleted again, sets new ones nearly
-            // always: `@start[tid] = nsecs`.
-            if has_key && self.settings.emptied_maps.contains(&map) && !self.facts.searched.contains(&map) {
-                let mem = self.stack_temp(8)?;
-                self.store(mem, ty, value)?;
-                return self.update(map, key, mem.ptr);
-            }
             // A key that is there needs no update: its element stays where it is, and one store is atomic.
             let found = self.lookup(map, key)?;
             let missing = self.ll.is_null(found)?;

@@ -193,7 +193,7 @@ impl<'c> Object<'c> {
             return Ok(*pointer);
         }
         let value = ll.context.const_string(bytes, false);
-        let name = format!("bytes_{}", self.bytes.len());
+        let name = format!("__bt_bytes_{}", self.bytes.len());
         let variable = ll.module.add_global(value.get_type(), None, &name);
         variable.set_section(Some(".rodata"));
         variable.set_constant(true);
@@ -211,7 +211,7 @@ impl<'c> Object<'c> {
         self.zeros_size = self.zeros_size.max(size.next_multiple_of(8));
         // Its type does not matter to those that point to it; `finish` replaces it by one of the right size.
         self.zeros
-            .get_or_insert_with(|| ll.module.add_global(ll.i64, None, "zeros_declared"))
+            .get_or_insert_with(|| ll.module.add_global(ll.i64, None, "__bt_zeros_declared"))
             .as_pointer_value()
     }
 
@@ -235,12 +235,12 @@ impl<'c> Object<'c> {
     ) -> Result<image::Manifest> {
         if let Some(declared) = self.zeros {
             let value = ll.i64.array_type(self.zeros_size / 8).const_zero();
-            let zeros = ll.module.add_global(value.get_type(), None, "zeros");
+            let zeros = ll.module.add_global(value.get_type(), None, "__bt_zeros");
             zeros.set_section(Some(".rodata"));
             zeros.set_constant(true);
             zeros.set_alignment(8);
             zeros.set_initializer(&value);
-            ll.debug.describe(ll.context, zeros, "zeros", ll.debug.words(self.zeros_size / 8)?);
+            ll.debug.describe(ll.context, zeros, "__bt_zeros", ll.debug.words(self.zeros_size / 8)?);
             declared.as_pointer_value().replace_all_uses_with(zeros.as_pointer_value());
             // SAFETY: nothing refers to the declaration any more, and it is not used after this.
             unsafe { declared.delete() };

@@ -67,6 +67,7 @@ impl<'g, 'c> Gen<'g, 'c> {
             Binary::Gt => return compare(IntPredicate::UGT, IntPredicate::SGT),
             Binary::Ge => return compare(IntPredicate::UGE, IntPredicate::SGE),
         };
+        let value = if is_at_hand(left) && is_at_hand(right) { value } else { self.ll.settled(value)? };
         self.as_type(value, ty)
     }
 
@@ -108,12 +109,24 @@ impl<'g, 'c> Gen<'g, 'c> {
     }
 
     pub(super) fn var_add(&mut self, var: VarId, delta: &'g Expr, old: bool) -> Result<IntValue<'c>> {
+        let at_hand = is_at_hand(delta);
         let delta = self.scalar(delta)?;
         let (mem, ty) = self.variable(var)?;
         let before = self.load(mem, ty)?;
         let after = self.ll.builder.build_int_add(before, delta, "")?;
+        let after = if at_hand { after } else { self.ll.settled(after)? };
         let after = self.as_type(after, ty)?;
         self.store(mem, ty, after)?;
         Ok(if old { before } else { after })
+    }
+}
+
+/// Whether a value takes no call and no memory to have.
+fn is_at_hand(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Const(_) | ExprKind::Var(_) | ExprKind::Global(_) => true,
+        ExprKind::Cast(operand) | ExprKind::Unary { operand, .. } => is_at_hand(operand),
+        ExprKind::Binary { left, right, .. } => is_at_hand(left) && is_at_hand(right),
+        _ => false,
     }
 }

@@ -100,11 +100,22 @@ impl<'g, 'c> Gen<'g, 'c> {
         Ok(Address { base: Base::Pointer(address, Space::Kernel), offset: 0, dynamic: None, bits: None })
     }
 
+    /// `&place`: an address that the script may calculate with.
+    pub(super) fn address_to_keep(&mut self, place: &'g Place) -> Result<IntValue<'c>> {
+        let address = self.resolve(place)?;
+        let number = self.address_of(&address)?;
+        if is_in_record(place) { self.ll.unknown(number) } else { Ok(number) }
+    }
+
     /// The address as a number.
     pub(super) fn address_of(&mut self, address: &Address<'c>) -> Result<IntValue<'c>> {
         let base = match address.base {
             Base::Pointer(pointer, _) => pointer,
-            Base::Context => self.ll.address(self.frame.context)?,
+            Base::Context => {
+                let context = self.ll.address(self.frame.context)?;
+                // To what the verifier knows for the context nothing may be added that is not constant.
+                if address.dynamic.is_some() { self.ll.unknown(context)? } else { context }
+            }
         };
         let builder = &self.ll.builder;
         let base = match address.dynamic {
@@ -238,5 +249,17 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     pub(super) fn int(&self, ty: &Type) -> Result<Int> {
         ty.as_int().ok_or_else(|| Error::Internal(format!("a value of type {ty:?} is not a number")))
+    }
+}
+
+/// Whether a place is in the record or the words that a program is given. Those are memory of the kernel, and not only a
+/// context from which to load.
+fn is_in_record(place: &Place) -> bool {
+    match &place.kind {
+        PlaceKind::Context { .. } => true,
+        PlaceKind::Field { base, .. } | PlaceKind::Index { base, .. } | PlaceKind::Part { base, .. } => {
+            is_in_record(base)
+        }
+        _ => false,
     }
 }

@@ -293,7 +293,7 @@ impl<'g, 'c> Gen<'g, 'c> {
 
     fn bump_function(&mut self) -> Result<FunctionValue<'c>> {
         let ll = self.ll;
-        let function = ll.add_function("bump", None, &[Param::number("counter")], 1)?;
+        let function = ll.add_function("__bt_bump", None, &[Param::number("counter")], 1)?;
         let counters = self.object.counters(ll)?;
         ll.enter(ll.context.append_basic_block(function, "entry"));
         locate(ll, function, self.probe.span.head());

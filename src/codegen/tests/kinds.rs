@@ -236,7 +236,16 @@ fn the_object_has_its_maps_and_its_license() {
     assert_eq!(section("license").data().unwrap(), b"Dual MIT/GPL\0");
     assert!(["raw_tp", ".maps", ".rodata", ".BTF", ".BTF.ext"].iter().all(|name| section(name).size() > 0));
     let symbols: Vec<&str> = file.symbols().filter_map(|s| s.name().ok()).collect();
-    for name in ["probe_0", "AT_m0", "AT_m1", "AT_m2", "events", "scratch", "counters", "stacks_127"] {
+    for name in [
+        "probe_0",
+        "AT_m0",
+        "AT_m1",
+        "AT_m2",
+        "__bt_events",
+        "__bt_scratch",
+        "__bt_counters",
+        "__bt_stacks_127",
+    ] {
         assert!(symbols.contains(&name), "no {name} in {symbols:?}");
     }
     assert_eq!(image.manifest.programs[0].name, "probe_0");

@@ -2,7 +2,6 @@
 
 mod aggregates;
 mod build;
-mod calls;
 mod events;
 mod kinds;
 mod linked;
