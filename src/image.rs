@@ -38,17 +38,18 @@ pub struct Manifest {
     pub scratch_slots: u32,
 }
 
-/// Names of the maps that the compiler itself makes. All others are the script's.
-pub const RING_BUFFER: &str = "events";
+/// Names of the maps that the compiler itself makes. All others are the script's. C keeps names with two underscores for
+/// its implementations, so that no code which a script imports has one of them.
+pub const RING_BUFFER: &str = "__bt_events";
 /// Memory for what the stack cannot hold: an array of `slots * cpus` areas.
-pub const SCRATCH: &str = "scratch";
+pub const SCRATCH: &str = "__bt_scratch";
 /// An array of `u64`: see [`Counter`] for the first ones, then for each script map in order how many updates it
 /// refused since it was full.
-pub const COUNTERS: &str = "counters";
+pub const COUNTERS: &str = "__bt_counters";
 /// The buffers in which the kernel puts packets, one for each CPU ([`EventKind::Packet`]): an array of perf events.
-pub const PACKETS: &str = "packets";
-/// `stacks_<limit>`: a hash from a stack's 64-bit id to its `limit` frames (`u64` each).
-pub const STACKS_PREFIX: &str = "stacks_";
+pub const PACKETS: &str = "__bt_packets";
+/// `__bt_stacks_<limit>`: a hash from a stack's 64-bit id to its `limit` frames (`u64` each).
+pub const STACKS_PREFIX: &str = "__bt_stacks_";
 
 /// Places in [`COUNTERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,13 +170,13 @@ pub enum Global {
 impl Global {
     pub fn symbol(self) -> &'static str {
         match self {
-            Global::StartTime => "start_time",
-            Global::ChildPid => "child_pid",
-            Global::TargetPid => "target_pid",
-            Global::Cpus => "cpus",
-            Global::PidNamespaceDevice => "pidns_dev",
-            Global::PidNamespaceInode => "pidns_ino",
-            Global::TaiOffset => "tai_offset",
+            Global::StartTime => "__bt_start_time",
+            Global::ChildPid => "__bt_child_pid",
+            Global::TargetPid => "__bt_target_pid",
+            Global::Cpus => "__bt_cpus",
+            Global::PidNamespaceDevice => "__bt_pidns_dev",
+            Global::PidNamespaceInode => "__bt_pidns_ino",
+            Global::TaiOffset => "__bt_tai_offset",
         }
     }
 }
