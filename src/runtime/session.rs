@@ -149,12 +149,20 @@ impl<'a> Session<'a> {
         if self.job.options.dry_run {
             return Ok(());
         }
-        if !stopped {
-            self.pin(attached.places.iterators())?;
+        stopped |= self.signals.stop();
+        if stopped {
+            return self.interrupted(attached, child.is_some());
         }
+        self.pin(attached.places.iterators())?;
         self.announce(&attached)?;
         if let Some(child) = child.as_deref_mut() {
-            child.start()?;
+            if let Err(problem) = child.start() {
+                // A terminal's Ctrl-C ends the child too, which waits to be started.
+                return match self.signals.stop() {
+                    true => self.interrupted(attached, true),
+                    false => Err(problem.into()),
+                };
+            }
             // The kernel maps the program a moment after `execve` has closed the descriptors by which we know of it. What
             // is followed need not be caught there.
             let patience = Instant::now() + EXECUTION;
@@ -162,15 +170,28 @@ impl<'a> Session<'a> {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        if !stopped {
-            self.tell_pins(attached.places.iterators())?;
-            self.iterate(attached.places.iterators())?;
-        }
+        self.tell_pins(attached.places.iterators())?;
+        self.iterate(attached.places.iterators())?;
         // With nothing attached, nothing is ever going to happen.
         let waits = attached.places.waits() || self.programs_at(&Target::Signal).next().is_some();
-        if !stopped && waits && self.actions.exit.is_none() {
+        if waits && self.actions.exit.is_none() {
             self.poll(child.map(|child| &*child), &mut attached.places)?;
         }
+        self.losses.of_kprobes(attached.places.missed());
+        drop(attached);
+        self.end()
+    }
+
+    /// A signal came before everything was attached. Nothing more is begun, a command least of all: what it does would
+    /// be seen by a part of the probes.
+    fn interrupted(&mut self, attached: Attached, command: bool) -> Result<(), Stop> {
+        let count = attached.count;
+        let warning = Diagnostic::warning(
+            "interrupted",
+            None,
+            format!("interrupted while probes were being attached, after {count} of them"),
+        );
+        (self.job.report)(&if command { warning.note("the command was not run") } else { warning });
         self.losses.of_kprobes(attached.places.missed());
         drop(attached);
         self.end()
