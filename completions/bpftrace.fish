@@ -2,7 +2,7 @@ complete -c bpftrace -s e -d 'Run this program; what follows are its parameters'
 complete -c bpftrace -l probe-filter -d 'Run only the probes whose names match, and BEGIN and END' -r
 complete -c bpftrace -s p -l pid -d 'Trace this process only, and end when it does' -r
 complete -c bpftrace -s c -l cmd -d 'Run a command once all probes are attached, and end when it does' -r
-complete -c bpftrace -l debuginfo -d 'Look for the debug information of programs in this directory first' -r -F
+complete -c bpftrace -l debuginfo -d 'Look for the debug information of programs in these directories first' -r -F
 complete -c bpftrace -s o -l output -d 'Write output to a file instead of stdout' -r -F
 complete -c bpftrace -s I -d 'Look for C headers in this directory' -r -F
 complete -c bpftrace -l include -d 'Include this C header before the program' -r -F

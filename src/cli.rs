@@ -4,8 +4,9 @@ mod arguments;
 mod help;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
@@ -262,7 +263,7 @@ fn options(
         report_helper_errors: arguments.warnings > 0,
         unsafe_mode: arguments.unsafe_mode,
         fix_renames: arguments.fix_renames,
-        debug_files: arguments.debuginfo,
+        debug_files: arguments.debuginfo.iter().map(|directory| without_plus(directory)).collect(),
         includes: Includes { script, ..includes(arguments.include_dirs, arguments.includes, env) },
         verify_llvm_ir: arguments.verify_llvm_ir || env("BPFTRACE_VERIFY_LLVM_IR").is_some(),
         disabled,
@@ -278,6 +279,12 @@ fn options(
 }
 
 /// What `-I`, `--include` and the environment say about C headers.
+/// A directory of `--debuginfo`. The reference compares checksums where a `+` is before it; here they always are.
+fn without_plus(directory: &Path) -> PathBuf {
+    let bytes = directory.as_os_str().as_encoded_bytes();
+    bytes.strip_prefix(b"+").map_or_else(|| directory.to_owned(), |rest| OsStr::from_bytes(rest).into())
+}
+
 fn includes(
     mut directories: Vec<PathBuf>,
     files: Vec<PathBuf>,

@@ -60,8 +60,8 @@ pub(super) struct Arguments {
     #[arg(long, hide = true)]
     pub usdt_file_activation: bool,
 
-    /// Look for the debug information of programs in this directory first
-    #[arg(long, value_name = "DIR", help_heading = "Processes")]
+    /// Look for the debug information of programs in these directories first
+    #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':', help_heading = "Processes")]
     pub debuginfo: Vec<PathBuf>,
 
     /// Write output to a file instead of stdout

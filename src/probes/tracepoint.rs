@@ -71,7 +71,12 @@ fn matching(
 /// The error for events that are not there, with those that are.
 fn missing(tracefs: &Tracefs, category: &str, event: &str, span: Span) -> Diagnostic {
     let problem = point::missing("tracepoint", &format!("{category}:{event}"), span);
-    let Ok(all) = events(tracefs, span) else { return problem };
+    let all = match events(tracefs, span) {
+        Ok(all) => all,
+        // Then what is there cannot be seen either.
+        Err(unreadable) if !tracefs.exists("events") => return unreadable,
+        Err(_) => return problem,
+    };
     if has_wildcard(category) || has_wildcard(event) {
         return problem.note("no event of the kernel matches the pattern");
     }

@@ -4,7 +4,6 @@
 
 pub mod attaching;
 mod child;
-mod entries;
 mod epoll;
 mod events;
 mod load;
