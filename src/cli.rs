@@ -169,7 +169,7 @@ fn options(
     environment: &Environment,
 ) -> Result<Options, Diagnostic> {
     let env = |name: &str| environment.get(name).cloned();
-    if arguments.cmd.is_some() && arguments.pid.is_some() {
+    if arguments.cmd.is_some() && !arguments.pid.is_empty() {
         return Err(usage(
             "-c and -p exclude each other: tracing follows either a new process or a running one",
         ));
@@ -214,7 +214,7 @@ fn options(
             );
         }
     };
-    let pid = arguments.pid.as_deref().map(pid).transpose()?;
+    let pid = arguments.pid.last().map(|text| pid(text)).transpose()?;
     let purpose = purpose(&arguments)?;
     let filter = arguments.probe_filter.as_deref().map(filter).transpose()?;
     let (command, parameters) = command(&arguments, form)?;
@@ -229,6 +229,12 @@ fn options(
         complaints.push(
             Diagnostic::warning("usage", None, "-e was given several times: only the last program counts")
                 .help("write all probes in one program: bpftrace -e 'BEGIN { … } END { … }'"),
+        );
+    }
+    if arguments.pid.len() > 1 {
+        complaints.push(
+            Diagnostic::warning("usage", None, "-p was given several times: only the last process is traced")
+                .help("to trace several, compare in the script: /pid == 12 || pid == 34/"),
         );
     }
     let (positional, named) = split_named(parameters, after_dashes);

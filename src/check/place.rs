@@ -270,6 +270,12 @@ impl Checker<'_, '_> {
         if matches!(ty, Type::Int(_) | Type::Ptr { .. }) {
             error = error.help(format!("cast it to a pointer to its struct: ((struct … *)…).{name}"));
         }
+        // Of what would be a struct if the kernel's types were known.
+        if matches!(ty, Type::Ptr { to, .. } if **to == Type::Void)
+            && let Some(problem) = self.host.types.problem()
+        {
+            error = error.note(problem.to_owned());
+        }
         self.fail(error)
     }
 

@@ -51,8 +51,15 @@ pub(super) struct Arguments {
     pub help: bool,
 
     /// Trace this process only, and end when it does
-    #[arg(short, long, value_name = "PID", allow_hyphen_values = true, help_heading = "Processes")]
-    pub pid: Option<String>,
+    #[arg(
+        short,
+        long,
+        value_name = "PID",
+        allow_hyphen_values = true,
+        action = clap::ArgAction::Append,
+        help_heading = "Processes"
+    )]
+    pub pid: Vec<String>,
     /// Run a command once all probes are attached, and end when it does
     #[arg(short = 'c', long, value_name = "COMMAND", allow_hyphen_values = true, help_heading = "Processes")]
     pub cmd: Option<String>,

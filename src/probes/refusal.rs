@@ -60,6 +60,14 @@ fn permission(what: &Target) -> (String, Option<String>) {
                  capability"
             )),
         ),
+        _ if matches!(what, Target::Uprobe { .. }) => (
+            "not permitted".into(),
+            Some(
+                "single places of programs take CAP_SYS_ADMIN: run as root, or where there is uprobe_multi write a wildcard \
+                 that matches the function, for which CAP_BPF and CAP_PERFMON will do"
+                    .into(),
+            ),
+        ),
         _ => (
             "not permitted".into(),
             Some("it takes the capabilities CAP_BPF and CAP_PERFMON: run as root or grant them".into()),
