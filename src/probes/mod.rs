@@ -68,7 +68,7 @@ pub struct Host<'a> {
     pub unsafe_mode: bool,
     /// Probe functions of the kernel by the name that they have there: `--fix-renames`.
     pub fix_renames: bool,
-    /// What a listing could not show.
+    /// What a listing could not show, or an attach point says besides what it means.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -286,6 +286,7 @@ pub fn resolve(
         }
     }
     let how = host.config.missing_probes;
+    reported.extend(host.warnings.drain(..));
     reported.extend(problems.into_iter().filter_map(|problem| missing(problem, how, groups.is_empty())));
     (groups, reported)
 }
@@ -320,11 +321,31 @@ fn meant(point: &AttachPoint, name: &str) -> Option<String> {
     if alone && (name.starts_with("sys_enter_") || name.starts_with("sys_exit_")) {
         return Some(format!("tracepoint:syscalls:{name}"));
     }
+    if let Some(call) = system_call(point) {
+        return Some(call);
+    }
     if !alone && matches!(name, "hz" | "s" | "ms" | "us") {
         return Some(format!("interval:{0} or profile:{0}", point.text));
     }
     let (first, _) = name.split_once('.')?;
     (alone && provider(first).is_some()).then(|| name.replace('.', ":"))
+}
+
+/// The tracepoint of a system call that is written as elsewhere: `syscall:open`, `ksyscall:open` and `kretsyscall:open`
+/// as in libbpf, `syscall::open:return` as in DTrace.
+fn system_call(point: &AttachPoint) -> Option<String> {
+    let mut parts = point.parts.iter().map(|part| part.text.as_str()).filter(|part| !part.is_empty());
+    let kind = parts.next()?;
+    if !matches!(kind, "syscall" | "syscalls" | "sys" | "ksyscall" | "kretsyscall") {
+        return None;
+    }
+    let call = parts.next()?;
+    if call.starts_with("sys_enter_") || call.starts_with("sys_exit_") {
+        return Some(format!("tracepoint:syscalls:{call}"));
+    }
+    let at_end = kind == "kretsyscall" || matches!(parts.next(), Some("return" | "exit"));
+    let when = if at_end { "exit" } else { "enter" };
+    Some(format!("tracepoint:syscalls:sys_{when}_{}", call.trim_start_matches("sys_")))
 }
 
 /// What the settings make of an error: what is not there, be it the function, its module or the whole file, may be a
@@ -336,6 +357,9 @@ fn missing(mut problem: Diagnostic, how: Missing, alone: bool) -> Option<Diagnos
         point::NO_MATCH => how,
         _ => Missing::Error,
     };
+    if problem.code == point::NO_MATCH && how == Missing::Error {
+        problem.message.insert_str(0, "Probe has no valid attach points. ");
+    }
     match how {
         Missing::Ignore => return None,
         Missing::Warn => {

@@ -174,7 +174,11 @@ impl Uprobe {
             return matching(&elf, &Wanted::new(&part.text, demangled)).map_err(damaged);
         }
         let (name, offset) = point::with_offset(part, self.ret)?;
-        let mut function = elf.function(name).map_err(damaged)?.filter(|_| !demangled);
+        let named = if demangled { vec![] } else { elf.functions_of(name).map_err(damaged)? };
+        let mut function = named.first().copied();
+        if let ([_, others @ ..], false) = (named.as_slice(), many) {
+            self.warn_of_others(&elf, others, part, host);
+        }
         if function.is_none() {
             let wanted = Wanted::new(name, demangled);
             let mut found = if wanted.demangled { matching(&elf, &wanted).map_err(damaged)? } else { vec![] };
@@ -214,6 +218,18 @@ impl Uprobe {
         let entry = (offset == 0).then(|| (name.to_owned(), function.address));
         let name = if offset > 0 { format!("{name}+{offset}") } else { name.to_owned() };
         Ok(vec![Place { name, line: false, offset: place, entry }])
+    }
+
+    /// Says which functions have the name that is probed, too: without a wildcard one of them is.
+    fn warn_of_others(&self, elf: &Elf, others: &[Function<'_>], part: &AttachPart, host: &mut Host<'_>) {
+        let [other, ..] = others else { return };
+        let (path, provider, count) = (elf.path().display(), self.names[0], others.len() + 1);
+        let message =
+            format!("{path} has {count} functions called {}, and one of them is probed", other.name);
+        host.warnings.push(Diagnostic::warning("several-functions", part.span, message).help(format!(
+            "give the address of another one, as in {provider}:{path}:{:#x}, or a pattern for all of them",
+            other.address
+        )));
     }
 
     /// One place by its virtual address, or, `--unsafe`, by where it is in the file.

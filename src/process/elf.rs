@@ -43,6 +43,8 @@ pub struct Function<'a> {
     pub address: u64,
     /// In bytes, 0 if not known.
     pub size: u64,
+    /// It is not one that a file of the source has for itself.
+    pub global: bool,
 }
 
 /// A variable or function.
@@ -163,15 +165,22 @@ impl Elf {
         Ok(())
     }
 
-    /// The function of that name. Where several have it, a global one's address wins over a file's own.
+    /// The function that a name means: the first of [`Elf::functions_of`].
     pub fn function(&self, name: &str) -> Result<Option<Function<'_>>, ElfError> {
-        let mut found = None;
+        Ok(self.functions_of(name)?.into_iter().next())
+    }
+
+    /// The functions of that name, each address once. A global one is before those that files of the source have for
+    /// themselves.
+    pub fn functions_of(&self, name: &str) -> Result<Vec<Function<'_>>, ElfError> {
+        let mut found: Vec<Function<'_>> = vec![];
         self.functions(&mut |f| {
-            if f.name == name {
-                found = Some(f);
+            if f.name == name && found.iter().all(|other| other.address != f.address) {
+                found.push(f);
             }
-            found.is_none()
+            true
         })?;
+        found.sort_by_key(|f| !f.global);
         Ok(found)
     }
 
@@ -295,7 +304,7 @@ fn function<'a>(symbol: &object::Symbol<'a, '_>) -> Option<Function<'a>> {
     let name = symbol.name().ok().filter(|name| !name.is_empty())?;
     // Static tables spell versions out: `memcpy@@GLIBC_2.14`.
     let name = name.split_once('@').map_or(name, |(name, _)| name);
-    Some(Function { name, address: symbol.address(), size: symbol.size() })
+    Some(Function { name, address: symbol.address(), size: symbol.size(), global: symbol.is_global() })
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("no-tracefs", "it takes a kernel without tracefs"),
     ("not-code", "it takes a damaged program"),
     ("not-on-this-machine", "it takes another processor"),
+    ("not-traceable", "kprobes::functions that a list of one's own does not have"),
     ("output", "basics::a file that is not there"),
     ("pattern", "listing::a pattern that looks like a file"),
     ("pin", "iter::pins that cannot be made"),
@@ -65,6 +66,7 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("run", "it takes a kernel without memory"),
     ("runtime", "dialect_basics::cat"),
     ("script", "basics::a file that is not there"),
+    ("several-functions", "probes::static functions of one name"),
     ("signals", "it takes a kernel without memory"),
     (
         "too-long",

@@ -1,6 +1,6 @@
 //! The functions of a program that a name or a pattern means.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Place;
 use crate::pattern::Pattern;
@@ -35,14 +35,15 @@ impl Wanted {
     }
 }
 
-/// The functions that match, each address once, sorted by name.
+/// The functions that match, each address once, sorted by name. Several may have one name: those that files of the source
+/// have for themselves.
 pub(super) fn matching(elf: &Elf, wanted: &Wanted) -> Result<Vec<Place>, ElfError> {
-    let mut found: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut found: BTreeSet<(&str, u64)> = BTreeSet::new();
     elf.functions(&mut |f| {
         // Parts of functions that the compiler moved away are jumped to, not called.
         let whole = !f.name.contains(".part.") && !f.name.contains(".cold");
         if whole && f.size > 0 && wanted.fits(f.name) {
-            found.entry(f.name).or_insert(f.address);
+            found.insert((f.name, f.address));
         }
         true
     })?;

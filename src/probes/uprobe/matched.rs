@@ -1,6 +1,5 @@
 //! All that one attach point matches in a file, for messages about one of them.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::Host;
@@ -44,20 +43,13 @@ impl Matched {
         }
         let (name, own) = place.entry.as_ref().filter(|(name, _)| *name == place.name)?;
         let elf = open(path, host).ok()?;
-        let mut addresses = BTreeSet::from([*own]);
-        let all = elf.functions(&mut |f| {
-            if f.name == name {
-                addresses.insert(f.address);
-            }
-            true
-        });
-        all.ok()?;
-        let other = addresses.iter().find(|address| *address != own)?;
+        let all = elf.functions_of(name).ok()?;
+        let other = all.iter().map(|f| f.address).find(|address| address != own)?;
         let path = path.display();
         Some(Reason {
             note: format!(
                 "{path} has {} functions called {this}, which may have other arguments, and this is the one at {own:#x}",
-                addresses.len()
+                all.len()
             ),
             help: Some(format!("give the address of the one that is meant, as in uprobe:{path}:{other:#x}")),
         })
