@@ -43,7 +43,7 @@ impl Fentry {
                 .into_iter()
                 .filter(|f| {
                     let known = host.types.function(Some(&f.module), &f.name);
-                    known.is_some_and(|prototype| fits(&prototype, host.types))
+                    known.is_some_and(|prototype| unfit(&prototype, host.types).is_none())
                 })
                 .map(|f| (f.module, f.name))
                 .collect();
@@ -53,6 +53,10 @@ impl Fentry {
             return Ok(typed);
         }
         let name = request.function.text.as_str();
+        let module = request.module.map(|module| module.text.as_str());
+        if host.kernel.has_own_list() && !host.kernel.is_traceable(name, module) {
+            return Err(functions::missing(provider, request, host, span));
+        }
         if let Some(module) = request.module {
             if host.types.function(Some(&module.text), name).is_some() {
                 return Ok(vec![(module.text.clone(), name.to_owned())]);
@@ -120,18 +124,26 @@ impl Fentry {
     }
 }
 
-/// Whether the kernel can build a trampoline for a function: `btf_distill_func_proto` refuses results that are structs,
-/// parameters that are large ones, and more than twelve (`MAX_BPF_FUNC_ARGS`).
-fn fits(prototype: &Prototype, types: &mut Types) -> bool {
+/// Why the kernel can build no trampoline for a function, if so: what its `btf_distill_func_proto` refuses.
+fn unfit(prototype: &Prototype, types: &mut Types) -> Option<&'static str> {
+    // `MAX_BPF_FUNC_ARGS`
     const MOST: usize = 12;
     const LARGEST: u32 = 16;
     let mut small = |ty: &Type| {
         types.close(ty);
         layout::size_of(ty, types.layouts()) <= LARGEST
     };
-    (prototype.result == Type::Void || prototype.result.is_scalar())
-        && prototype.params.len() <= MOST
-        && prototype.params.iter().all(|(_, ty)| ty.is_scalar() || (*ty != Type::Void && small(ty)))
+    if prototype.variadic {
+        return Some("it takes a variable number of arguments");
+    }
+    if prototype.result != Type::Void && !prototype.result.is_scalar() {
+        return Some("its result is a struct");
+    }
+    if prototype.params.len() > MOST {
+        return Some("it has more than twelve parameters");
+    }
+    let all = prototype.params.iter().all(|(_, ty)| ty.is_scalar() || (*ty != Type::Void && small(ty)));
+    (!all).then_some("a parameter of it is a struct of more than 16 bytes")
 }
 
 /// The arguments as they lie in the context, and the words that they take there.
@@ -169,6 +181,12 @@ impl Provider for Fentry {
         let mut groups = vec![];
         for (module, function) in self.functions(&request, host, point.span)? {
             let Some(prototype) = host.types.function(Some(&module), &function) else { continue };
+            if let Some(why) = unfit(&prototype, host.types) {
+                let kprobe = if self.ret { "kretprobe" } else { "kprobe" };
+                return Err(point::missing(provider, &request.name(), point.span)
+                    .note(format!("the kernel can make no trampoline for {function}: {why}"))
+                    .help(format!("{kprobe}:{} can trace it", request.name())));
+            }
             let name = format!("{provider}:{module}:{function}");
             let name_id = names.id(&name);
             let view = self.view(name_id, &prototype, host);

@@ -40,6 +40,8 @@ pub struct Types {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prototype {
     pub params: Vec<(String, Type)>,
+    /// More may follow: `...`.
+    pub variadic: bool,
     pub result: Type,
 }
 
@@ -392,13 +394,11 @@ impl Types {
             let ty = self.sources.within(function, id);
             self.converter().convert(ty)
         };
-        let params = proto
-            .params()
-            // `...` is not a parameter that could be read.
-            .filter(|(name, ty)| !(name.is_empty() && *ty == 0))
-            .map(|(name, ty)| (name.to_owned(), convert(ty)))
-            .collect();
-        Some(Prototype { params, result: convert(proto.result) })
+        // `...` is not a parameter that could be read.
+        let (rest, params): (Vec<_>, Vec<_>) =
+            proto.params().partition(|(name, ty)| name.is_empty() && *ty == 0);
+        let params = params.into_iter().map(|(name, ty)| (name.to_owned(), convert(ty))).collect();
+        Some(Prototype { params, variadic: !rest.is_empty(), result: convert(proto.result) })
     }
 
     /// Names of structs or of typedefs close to this one, best first, for "did you mean".

@@ -127,7 +127,7 @@ fn enumerators_and_their_enums() {
 #[test]
 fn functions_have_names_and_types() {
     let Some(mut types) = kernel_types() else { return };
-    let Prototype { params, result } = types.function(None, "vfs_read").unwrap();
+    let Prototype { params, result, .. } = types.function(None, "vfs_read").unwrap();
     assert_eq!(result, Type::I64);
     assert_eq!(params.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["file", "buf", "count", "pos"]);
     assert_eq!(Spelled(&params[0].1, types.layouts()).to_string(), "struct file *");
