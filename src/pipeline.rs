@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::diagnostics::{Diagnostic, Diagnostics, FileId, Severity, Sources, render, system_words};
 use crate::image::{Image, Target};
 use crate::kernel::Kernel;
+use crate::output::Form;
 use crate::probes::{Host, Listed};
 use crate::runtime::{Child, Job, Process, Purpose};
 use crate::syntax::ast::ObjectFile;
@@ -452,6 +453,14 @@ fn information(kernel: &Kernel) -> String {
     kernel::info::report(kernel, &build, types.problem())
 }
 
+/// The error for scripts that leave nothing to do. Who wraps bpftrace looks for the line on stdout.
+fn nothing_to_attach(options: &Options, why: &str) -> Diagnostic {
+    if !options.run.quiet && options.run.form == Form::Text {
+        let _ = writeln!(std::io::stdout(), "No probes to attach");
+    }
+    Diagnostic::error("no-probes", None, why)
+}
+
 /// Leaves out the probes that this run does not run.
 fn keep_wanted(program: &mut ir::Program, options: &Options, written: bool) -> Result<(), Diagnostics> {
     let purpose = options.run.purpose;
@@ -460,8 +469,8 @@ fn keep_wanted(program: &mut ir::Program, options: &Options, written: bool) -> R
         let own = |target: &Target| matches!(target, Target::Begin | Target::End | Target::Signal);
         let probes = &program.probes;
         if probes.iter().flat_map(|probe| &probe.attach).all(|attach| own(&attach.what)) {
-            let message = format!("No probes to attach: none has a name that matches {}", filter.as_str());
-            return Err(Diagnostic::error("no-probes", None, message)
+            let message = format!("none of the probes has a name that matches {}", filter.as_str());
+            return Err(nothing_to_attach(options, &message)
                 .help("bpftrace -l with the script lists its probes")
                 .into());
         }
@@ -469,8 +478,10 @@ fn keep_wanted(program: &mut ir::Program, options: &Options, written: bool) -> R
     let before = program.probes.len();
     program.probes.retain(|probe| probe.attach.iter().all(|attach| purpose.wants(&attach.what)));
     let missing = match purpose {
-        Purpose::Trace if before == 0 && written => Diagnostic::error("no-probes", None, "No probes to attach")
-            .help("none of the script's probes matches anything here, and missing_probes says to go on without them")
+        Purpose::Trace if before == 0 && written => nothing_to_attach(
+            options,
+            "none of the script's probes matches anything here, and missing_probes says to go on without them",
+        )
             .help("with missing_probes = \"warn\" it says what is missing"),
         Purpose::Trace if before == 0 => Diagnostic::error("no-probes", None, "No probes to attach")
             .help("a script is made of probes (BEGIN { printf(\"hello\\n\"); }), and of these one at least has to be there"),

@@ -164,10 +164,9 @@ fn kaddr(call: &mut Call<'_, '_, '_>) -> Checked<Value> {
     match call.check.host.kernel.symbol(&symbol) {
         Some(address) => Ok(Value { space: Space::Kernel, ..Value::new(call.number_expr(address)) }),
         None => {
-            let span = call.arg_span(0);
             let error = Diagnostic::error(
                 "unknown-symbol",
-                span,
+                call.span,
                 format!("Failed to resolve kernel symbol: {symbol}"),
             );
             // Some symbol that every kernel has.

@@ -62,6 +62,11 @@ impl Kernel {
         Kernel { traceable: Some(path), ..self }
     }
 
+    /// See [`Kernel::with_traceable`]: what is not in that list cannot be traced.
+    pub fn has_own_list(&self) -> bool {
+        self.traceable.is_some()
+    }
+
     /// With the kernel's types from a file (raw BTF, or an ELF with `.BTF`) instead of from the kernel itself.
     #[must_use]
     pub fn with_btf(self, path: PathBuf) -> Kernel {

@@ -3,6 +3,7 @@
 use super::arch::Arch;
 use super::functions::{self, Found, Request, VMLINUX};
 use super::{Ask, Group, Host, Listed, Provider, Search, Searched, Uses, View, point, view};
+use crate::config::Missing;
 use crate::diagnostics::Diagnostic;
 use crate::image::{Attach, Target};
 use crate::ir::{Context, ExprKind, Nesting};
@@ -158,9 +159,18 @@ impl Provider for Kprobe {
         let module = request.module.map(|m| m.text.as_str());
         // What BTF knows is there; it is looked up in microseconds, while the kernel takes tens of milliseconds to
         // write the list of functions. Should it be one that is not traceable, attaching says so.
-        let known = host.types.function(module, function).is_some();
-        if !known && !host.unsafe_mode && !host.kernel.is_traceable(function, module) {
-            return Err(functions::missing(self.names[0], &request, host, point.span));
+        let known = !host.kernel.has_own_list() && host.types.function(module, function).is_some();
+        if !known && !host.kernel.is_traceable(function, module) {
+            if host.config.missing_probes != Missing::Ignore {
+                let message = format!(
+                    "{function} is not traceable (either non-existing, inlined, or marked as \"notrace\"); attaching to \
+                     it will likely fail"
+                );
+                host.warnings.push(Diagnostic::warning("not-traceable", point.span, message));
+            }
+            if !host.unsafe_mode {
+                return Err(functions::missing(self.names[0], &request, host, point.span));
+            }
         }
         Ok(vec![self.single(point, (module, function, offset), &mut id, host)])
     }
