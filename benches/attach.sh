@@ -19,9 +19,15 @@ prefix() { # COUNT
         }' /sys/kernel/tracing/available_filter_functions
 }
 
+# Waits until the kernel has let go of what an end did not wait for, and prints since when that took how many seconds.
+settle() { # SINCE
+    until ! grep -qsx probes-detach /proc/[0-9]*/comm; do sleep 0.1; done
+    awk -v s="$1" -v e="$EPOCHREALTIME" 'BEGIN { if (e - s >= 1) printf " (the kernel: %.0f s)", e - s }'
+}
+
 # Prints `seconds to attach / seconds to end`.
 measure() { # BPFTRACE PROGRAM
-    local line pid start attached ended
+    local line pid start attached ended failed=
     rm -f pipe && mkfifo pipe
     start=$EPOCHREALTIME
     __BPFTRACE_NOTIFY_PROBES_ATTACHED=1 BPFTRACE_MAX_PROBES=1000000 BPFTRACE_MAX_BPF_PROGS=1000000 \
@@ -32,12 +38,13 @@ measure() { # BPFTRACE PROGRAM
     while read -r -t "$PATIENCE" line <&3; do
         case $line in
             *PROBES_ATTACHED*) attached=$EPOCHREALTIME && break ;;
-            *ERROR* | *"Error"*) echo "$2: $line" >&2 ;;
+            *ERROR* | *"Error"*) failed=yes && echo "$2: $line" >&2 ;;
         esac
     done
     if [ -z "$attached" ]; then
-        if kill -KILL $pid 2>/dev/null; then echo -n "more than $PATIENCE s"; else echo -n "fails"; fi
+        kill -KILL $pid 2>/dev/null
         wait $pid 2>/dev/null
+        if [ -n "$failed" ]; then echo -n "fails"; else echo -n "more than $PATIENCE s"; fi
     else
         # What it prints at its end has to go somewhere.
         cat <&3 >/dev/null &
@@ -45,6 +52,7 @@ measure() { # BPFTRACE PROGRAM
         wait $pid
         ended=$EPOCHREALTIME
         awk -v s="$start" -v a="$attached" -v e="$ended" 'BEGIN { printf "%.2f s / %.2f s", a - s, e - a }'
+        settle "$attached"
     fi
     exec 3<&-
 }

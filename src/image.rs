@@ -51,6 +51,10 @@ pub const PACKETS: &str = "__bt_packets";
 /// `__bt_stacks_<limit>`: a hash from a stack's 64-bit id to its `limit` frames (`u64` each).
 pub const STACKS_PREFIX: &str = "__bt_stacks_";
 
+/// So many places the kernel lets go of before anybody notices. Nobody waits until it has let go of more:
+/// [`Target::slow_places`] and [`Counter::Over`].
+pub const FEW_PLACES: usize = 4;
+
 /// Places in [`COUNTERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -63,6 +67,8 @@ pub enum Counter {
     LostStacks = 2,
     /// One more than the code of an `exit()` that the ring buffer had no room for.
     LostExit = 3,
+    /// Not 0 once it is all over: programs at many places, which the kernel may let go of later, do nothing then.
+    Over = 4,
     /// The first of the script's maps.
     Maps = 8,
 }
@@ -324,6 +330,19 @@ impl Target {
         matches!(self, Target::Begin | Target::End | Target::Signal | Target::Test | Target::Bench)
     }
 
+    /// How many places this is that the kernel may let go of one after the other, however many ask for it.
+    pub fn slow_places(&self) -> usize {
+        match self {
+            Target::Fentry { .. }
+            | Target::Fsession { .. }
+            | Target::Kprobe { .. }
+            | Target::Tracepoint { .. }
+            | Target::Uprobe { .. } => 1,
+            Target::Usdt { places, bulk: false, .. } => places.len(),
+            _ => 0,
+        }
+    }
+
     /// The file that it is left behind as.
     pub fn pin(&self) -> Option<&str> {
         match self {
@@ -346,10 +365,11 @@ impl Target {
         }
     }
 
-    /// How many of those are at each place: two where a program runs at the entry and at the return.
+    /// How many of those are at each place: two where a program runs at the entry and at the return. The functions of
+    /// `kprobe_session` count once, as they always did.
     pub fn probes_a_place(&self) -> usize {
         match self {
-            Target::KprobeSession { .. } | Target::UprobeSession { .. } | Target::Fsession { .. } => 2,
+            Target::UprobeSession { .. } | Target::Fsession { .. } => 2,
             _ => 1,
         }
     }

@@ -97,6 +97,8 @@ struct Settings<'a> {
     cpus: u32,
     own_pids: bool,
     report_helper_errors: bool,
+    /// Whether programs may be attached for a while after the end.
+    lingers: bool,
     /// Maps that some program gathers in which may interrupt another one.
     nested_maps: BTreeSet<MapId>,
 }
@@ -125,6 +127,10 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
         cpus: options.cpus,
         own_pids: options.own_pids,
         report_helper_errors: options.report_helper_errors,
+        lingers: {
+            let places = program.probes.iter().flat_map(|probe| &probe.attach);
+            places.map(|place| place.what.slow_places()).sum::<usize>() > image::FEW_PLACES
+        },
         nested_maps: program
             .probes
             .iter()

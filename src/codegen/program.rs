@@ -108,6 +108,7 @@ pub(super) fn generate<'c>(
     if g.facts.outlined {
         g.share_frame()?;
     }
+    g.skip_the_end()?;
     g.place_variables()?;
     g.skip_nothing()?;
     g.statements(&probe.body)?;
@@ -227,6 +228,23 @@ impl<'g, 'c> Gen<'g, 'c> {
         let object = self.ll.load_volatile(self.ll.at(self.frame.context, object.into())?, Int::U64)?;
         let missing = self.ll.compare(IntPredicate::EQ, object, self.ll.imm(0))?;
         self.when(missing, |g| g.leave(None))
+    }
+
+    /// Leaves if all is over: the kernel has not let go of the program yet.
+    fn skip_the_end(&mut self) -> Result<()> {
+        let slow = self.probe.attach.iter().any(|place| place.what.slow_places() > 0);
+        if !(slow && self.settings.lingers) {
+            return Ok(());
+        }
+        let counters = self.object.counters(self.ll)?;
+        let key = self.stack_temp(4)?;
+        self.ll.store(key.ptr, self.ll.imm(Counter::Over as u64), 4, 4)?;
+        let slot = self.ll.helper_ptr(id::MAP_LOOKUP, &[counters.into(), key.ptr.into()])?;
+        let missing = self.ll.is_null(slot)?;
+        self.when(missing, |g| g.leave(None))?;
+        let over = self.ll.load_volatile(slot, Int::U64)?;
+        let over = self.ll.is_true(over)?;
+        self.when(over, |g| g.leave(None))
     }
 
     /// Runs code if an `i1` is set.

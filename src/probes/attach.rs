@@ -8,8 +8,8 @@ use super::event::{self, PerfEvent};
 use super::link::{self, Places, When};
 use super::refusal::{AttachError, Refusal, refused};
 use super::{detach, pin};
-use crate::image::{Attach, Cpus, Sample, Target};
-use crate::kernel::{Feature, Kernel, owned, programs};
+use crate::image::{self, Attach, Counter, Cpus, Sample, Target};
+use crate::kernel::{Feature, Kernel, Version, owned, programs};
 use crate::process::threads;
 
 /// Links into the kernel; dropping them detaches.
@@ -17,6 +17,13 @@ use crate::process::threads;
 pub struct Attachment {
     links: Vec<OwnedFd>,
     perf: Vec<PerfLink>,
+    /// Of [`Target::slow_places`]: trampolines, or events where the kernel has no links to these.
+    slow: Vec<OwnedFd>,
+    slow_perf: Vec<PerfLink>,
+    /// The map with [`Counter::Over`].
+    switch: Option<OwnedFd>,
+    /// Whether the kernel takes programs from events one after the other.
+    in_turn: bool,
     iterators: Vec<Objects>,
     /// What watches an address, which can be detached before the rest.
     watchpoints: Vec<(u64, Attachment)>,
@@ -55,13 +62,27 @@ struct PerfLink {
 }
 
 impl Attachment {
+    /// Nothing yet. The map of counters is what tells programs that all is over.
+    pub fn new(counters: Option<OwnedFd>, kernel: &Kernel) -> Attachment {
+        // Seen in 6.1 and 6.12, and no more in 6.18: 50 ms each, in which others wait for a lock.
+        const TOGETHER: Version = Version { major: 6, minor: 18, patch: 0 };
+        let mut all = Attachment::default();
+        all.switch = counters;
+        all.in_turn = kernel.version() < TOGETHER;
+        all
+    }
+
     pub fn is_empty(&self) -> bool {
         !self.waits() && self.iterators.is_empty()
     }
 
     /// Whether anything is attached that may fire at some time.
     pub fn waits(&self) -> bool {
-        !self.links.is_empty() || !self.perf.is_empty() || !self.watchpoints.is_empty()
+        !(self.links.is_empty()
+            && self.perf.is_empty()
+            && self.slow.is_empty()
+            && self.slow_perf.is_empty()
+            && self.watchpoints.is_empty())
     }
 
     pub fn iterators(&self) -> &[Objects] {
@@ -78,6 +99,8 @@ impl Attachment {
     pub fn append(&mut self, mut other: Attachment) {
         self.links.append(&mut other.links);
         self.perf.append(&mut other.perf);
+        self.slow.append(&mut other.slow);
+        self.slow_perf.append(&mut other.slow_perf);
         self.watchpoints.append(&mut other.watchpoints);
         self.iterators.append(&mut other.iterators);
         self.refused.append(&mut other.refused);
@@ -100,7 +123,8 @@ impl Attachment {
     /// How many hits of kprobes the kernel has missed: it fired in a probe already, or too many calls of the function
     /// were on their way at once for its return probe. Known since Linux 6.7; 0 before.
     pub fn missed(&self) -> u64 {
-        let links = self.links.iter().map(AsFd::as_fd).chain(self.perf.iter().map(|p| p.link.as_fd()));
+        let events = self.perf.iter().chain(&self.slow_perf);
+        let links = self.links.iter().map(AsFd::as_fd).chain(events.map(|event| event.link.as_fd()));
         links.map(missed_by).sum()
     }
 }
@@ -128,17 +152,48 @@ fn missed_by(link: BorrowedFd<'_>) -> u64 {
 }
 
 impl Drop for Attachment {
-    /// No program runs any more when this returns. The kernel waits until no CPU is in a program that it detaches, and
-    /// these waits are shared by some threads; the events themselves are left to [`detach::leave`].
+    /// No program does anything any more when this returns. The kernel waits until no CPU is in a program that it
+    /// detaches, and these waits are shared by some threads. Left to [`detach::leave`] are the events themselves, and,
+    /// where the kernel would make us wait in turn, programs that have been told to do nothing.
     fn drop(&mut self) {
-        let (links, events) = std::mem::take(&mut self.perf)
-            .into_iter()
-            .map(|p| (p.link, p.event))
-            .unzip::<_, _, Vec<_>, Vec<_>>();
-        close(links);
-        close(std::mem::take(&mut self.links));
-        detach::leave(events);
+        let many = self.slow.len() + self.slow_perf.len() > image::FEW_PLACES;
+        let told = many && self.switch.take().is_some_and(tell_the_end);
+        let mut now = std::mem::take(&mut self.links);
+        let mut later = vec![];
+        for PerfLink { link, event } in std::mem::take(&mut self.perf) {
+            now.push(link);
+            later.push(event);
+        }
+        for PerfLink { link, event } in std::mem::take(&mut self.slow_perf) {
+            if told && self.in_turn {
+                later.push(link)
+            } else {
+                now.push(link)
+            }
+            later.push(event);
+        }
+        let rest = if told { &mut later } else { &mut now };
+        rest.append(&mut self.slow);
+        close(now);
+        detach::leave(later);
     }
+}
+
+/// Has programs do nothing from now on. The result is whether they were told.
+fn tell_the_end(counters: OwnedFd) -> bool {
+    let (key, value) = (Counter::Over as u32, 1u64);
+    // SAFETY: the map is an array of `u64`; an index that it does not have is an error. The other call has no pointers.
+    unsafe {
+        let counters = counters.as_raw_fd();
+        if libbpf_sys::bpf_map_update_elem(counters, (&raw const key).cast(), (&raw const value).cast(), 0)
+            != 0
+        {
+            return false;
+        }
+        // Waits until those are done that began before.
+        libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0);
+    }
+    true
 }
 
 /// Drops things whose end waits for the kernel, in so many threads that most of them wait together. Older kernels (6.12
@@ -185,7 +240,15 @@ impl From<Objects> for Attachment {
 /// Attaches a loaded program, by its descriptor, to one place of its list. Not for those that the runtime runs itself:
 /// [`Target::is_run_by_us`].
 pub fn attach(kernel: &Kernel, program: BorrowedFd<'_>, attach: &Attach) -> Result<Attachment, AttachError> {
-    attach_to(kernel, program, &attach.what).map_err(|why| match why {
+    let attached = attach_to(kernel, program, &attach.what);
+    let slow = |mut all: Attachment| {
+        if attach.what.slow_places() > 0 {
+            all.slow = std::mem::take(&mut all.links);
+            all.slow_perf = std::mem::take(&mut all.perf);
+        }
+        all
+    };
+    attached.map(slow).map_err(|why| match why {
         Refusal::Os(errno) => refused(kernel, attach, errno),
         Refusal::Words(message) => {
             AttachError { message: format!("Unable to attach probe: {}: {message}", attach.name), help: None }
@@ -254,11 +317,9 @@ fn attach_to(kernel: &Kernel, program: BorrowedFd<'_>, what: &Target) -> Result<
             Ok(link::raw_tracepoint(program, Some(event.as_str()).filter(|_| !typed))?.into())
         }
         // The function was named when the program was loaded.
-        Target::Fentry { ret: false, .. } | Target::BpfFunction { ret: false, .. } => {
-            Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FENTRY)?.into())
-        }
-        Target::Fentry { ret: true, .. } | Target::BpfFunction { ret: true, .. } => {
-            Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FEXIT)?.into())
+        Target::Fentry { ret, .. } | Target::BpfFunction { ret, .. } => {
+            let kind = if *ret { libbpf_sys::BPF_TRACE_FEXIT } else { libbpf_sys::BPF_TRACE_FENTRY };
+            Ok(link::trampoline(program, kind)?.into())
         }
         Target::Fsession { .. } => Ok(link::trampoline(program, libbpf_sys::BPF_TRACE_FSESSION)?.into()),
         Target::Iter { pid, cgroups, pin } => {

@@ -3,7 +3,8 @@
 //! When the last descriptor of a tracepoint's, kprobe's or uprobe's event is closed, the kernel unregisters the event
 //! and waits until no CPU can be in it, 20 to 100 ms each and under one lock: half a minute for the system calls'
 //! tracepoints. Their programs are detached before by closing the links, so nothing needs this wait but the kernel's
-//! own tidiness.
+//! own tidiness. The same goes for programs that have been told to do nothing, and that the kernel would let go of only one
+//! after the other: at the trampolines of fentry and fexit (20 to 160 ms each), and at events before Linux 6.18.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -11,7 +12,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// So many events are simply closed: their wait is not noticed.
 const FEW: usize = 2;
 
-/// Closes events that no program is attached to any more. Where there are many, a process of their own stays until
+/// Closes events that no program is attached to any more, and links of programs that do nothing any more. Where there are many, a process of their own stays until
 /// the kernel is done with them, without anything else of this one: no terminal, no pipes, no maps.
 pub(super) fn leave(events: Vec<OwnedFd>) {
     let keeper = if events.len() > FEW { fork_with(&events).ok() } else { None };

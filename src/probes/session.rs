@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(both.section, "kprobe.session");
         let functions = vec!["a".to_owned(), "b".to_owned()];
         assert_eq!(both.attach.what, Target::KprobeSession { functions, name_ids: vec![1, 2] });
-        assert_eq!(both.attach.what.probes(), 4);
+        assert_eq!(both.attach.what.probes(), 2);
         // The names of the return, where only that asks.
         let both = joined(false, multi(&["a", "b"], false, &[]), multi(&["a", "b"], true, &[3, 4])).unwrap();
         assert_eq!(both.attach.what.name_ids(), Some(&[3, 4][..]));

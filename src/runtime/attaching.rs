@@ -28,7 +28,6 @@ const THREADS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_millis(100);
 
-#[derive(Default)]
 pub(super) struct Attached {
     pub places: Attachment,
     /// How many probes those are for the user: a link may be for many functions, or a probe have a link a CPU.
@@ -72,7 +71,8 @@ impl Session<'_> {
             tasks.partition(|task| runs_last_attached_first(&task.place.what));
         backwards.reverse();
         order.append(&mut backwards);
-        let mut attached = Attached::default();
+        let counters = self.loaded.counters.as_ref().and_then(|fd| fd.try_clone().ok());
+        let mut attached = Attached { places: Attachment::new(counters, self.job.kernel), count: 0 };
         let mut progress = Progress::new(self.job, &order);
         let mut rest = order.as_slice();
         while !rest.is_empty() && !*stopped {
@@ -309,7 +309,7 @@ mod tests {
         let entries = Target::KprobeMulti { functions: functions(), ret: false, name_ids: vec![] };
         assert_eq!((count(&entries, 0), count(&entries, 1)), (3, 2));
         let both = Target::KprobeSession { functions: functions(), name_ids: vec![] };
-        assert_eq!((count(&both, 0), count(&both, 1)), (6, 4));
+        assert_eq!((count(&both, 0), count(&both, 1)), (3, 2));
     }
 
     #[test]
