@@ -83,8 +83,8 @@ on_this_kernel() { # FUNCTIONS BPFTRACE...
         count=$(grep -c "^${what%\*}" /sys/kernel/tracing/available_filter_functions)
         row "\`kprobe:$what\`, $count functions" "kprobe:$what { @ = count(); }"
     done
-    if [ "${FENTRY:-2000}" != 0 ]; then
-        what=$(prefix "${FENTRY:-2000}")'*'
+    if [ "${FENTRY:-300}" != 0 ]; then
+        what=$(prefix "${FENTRY:-300}")'*'
         count=$(grep -c "^${what%\*}" /sys/kernel/tracing/available_filter_functions)
         row "\`kfunc:$what\`, up to $count functions" "kfunc:$what { @ = count(); }"
     fi
