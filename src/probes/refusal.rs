@@ -130,9 +130,19 @@ fn reason(kernel: &Kernel, what: &Target, errno: i32) -> (String, Option<String>
             text("Possible attachment attempt in the middle of an instruction"),
             Some(text("the offset has to be that of an instruction's first byte")),
         ),
-        (Target::Kprobe { function, offset, .. }, libc::EINVAL) => (
-            format!("the kernel does not allow a probe in {function} at {offset}"),
-            Some(text("it protects some functions (notrace, the kprobes blacklist) from being traced")),
+        (Target::Kprobe { function, offset, .. }, libc::EINVAL) => {
+            let place = if *offset == 0 { String::new() } else { format!(" at {offset}") };
+            let why = "it protects some functions (notrace, the kprobes blacklist) from being traced";
+            let help = match super::renames::others(function) {
+                (_, Some(probe)) => format!("{why}; {probe} sees about the same"),
+                _ => why.to_owned(),
+            };
+            (format!("the kernel does not allow a probe in {function}{place}"), Some(help))
+        }
+        // `BPF_TRACE_MAX_PROGS`
+        (Target::Tracepoint { .. }, libc::E2BIG) => (
+            text("the kernel runs no more than 64 programs at one event"),
+            Some(text("write what the probes do there into one")),
         ),
         (
             Target::Uprobe { path, .. }
