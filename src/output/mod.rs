@@ -18,6 +18,7 @@ mod trial;
 mod value;
 mod writer;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -44,9 +45,9 @@ pub struct Bytes<'a> {
 
 /// One entry of a map: its key's bytes and its value's; an aggregation's has been summed over the CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub key: Vec<u8>,
-    pub value: Vec<u8>,
+pub struct Entry<'a> {
+    pub key: Cow<'a, [u8]>,
+    pub value: Cow<'a, [u8]>,
 }
 
 /// What names and texts a value needs to be shown.
@@ -173,7 +174,7 @@ impl<'a> Bytes<'a> {
 }
 
 /// The entries that `print(@, top)` shows: the last ones, which have the largest values.
-fn shown(entries: &[Entry], top: Option<u32>) -> &[Entry] {
+fn shown<'e, 'a>(entries: &'e [Entry<'a>], top: Option<u32>) -> &'e [Entry<'a>] {
     let top = match top {
         None | Some(0) => entries.len(),
         Some(top) => top as usize,
@@ -197,13 +198,13 @@ pub trait Output {
     fn map(
         &mut self,
         map: &Map,
-        entries: &[Entry],
+        entries: &[Entry<'_>],
         top: Option<u32>,
         div: Option<u32>,
         names: &mut Names<'_>,
     ) -> io::Result<()>;
     /// `print(@m[key])`
-    fn entry(&mut self, map: &Map, entry: &Entry, names: &mut Names<'_>) -> io::Result<()>;
+    fn entry(&mut self, map: &Map, entry: &Entry<'_>, names: &mut Names<'_>) -> io::Result<()>;
     /// Text of `time`, `join`, `cat` and the output of `system`, under that name in JSON.
     fn text(&mut self, kind: &str, text: &[u8]) -> io::Result<()>;
     /// So many events were lost since the last call.

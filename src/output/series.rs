@@ -46,7 +46,7 @@ pub(super) fn series(agg: &Agg, bytes: &[u8], last: Option<u64>) -> Option<Serie
 }
 
 /// The last interval of all the entries of a map.
-pub(super) fn last(ty: &Type, entries: &[Entry]) -> Option<u64> {
+pub(super) fn last(ty: &Type, entries: &[Entry<'_>]) -> Option<u64> {
     let Type::Agg(agg @ Agg::TSeries { .. }) = ty else { return None };
     entries.iter().filter_map(|entry| values(agg, &entry.value).last().map(|(number, _)| *number)).max()
 }

@@ -71,7 +71,7 @@ impl Bench {
         (text.strip_suffix('\n').unwrap().to_owned(), data.to_owned())
     }
 
-    fn map(&mut self, form: Form, map: &Map, entries: &[Entry], top: u32, div: u32) -> String {
+    fn map(&mut self, form: Form, map: &Map, entries: &[Entry<'_>], top: u32, div: u32) -> String {
         let file = Kept::default();
         let mut output = to(form, Buffering::Full, Box::new(file.clone()));
         self.with(|names| output.map(map, entries, Some(top), Some(div), names)).unwrap();
@@ -140,8 +140,8 @@ fn words(words: &[i64]) -> Vec<u8> {
     words.iter().flat_map(|w| w.to_ne_bytes()).collect()
 }
 
-fn entry(key: &[u8], value: &[u8]) -> Entry {
-    Entry { key: key.to_vec(), value: value.to_vec() }
+fn entry(key: &[u8], value: &[u8]) -> Entry<'static> {
+    Entry { key: key.to_vec().into(), value: value.to_vec().into() }
 }
 
 #[test]

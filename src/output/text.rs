@@ -77,7 +77,7 @@ impl Output for Text {
     fn map(
         &mut self,
         map: &Map,
-        entries: &[Entry],
+        entries: &[Entry<'_>],
         top: Option<u32>,
         div: Option<u32>,
         names: &mut Names<'_>,
@@ -99,7 +99,7 @@ impl Output for Text {
         Ok(())
     }
 
-    fn entry(&mut self, map: &Map, entry: &Entry, names: &mut Names<'_>) -> io::Result<()> {
+    fn entry(&mut self, map: &Map, entry: &Entry<'_>, names: &mut Names<'_>) -> io::Result<()> {
         self.value(Bytes::new(&map.value, &entry.value), names)
     }
 

@@ -8,9 +8,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
-use super::Job;
 use super::load::Loaded;
 use super::packets::Packet;
+use super::{Job, order};
 use crate::diagnostics::{Diagnostic, Span, system_words};
 use crate::format::Format;
 use crate::image::{EVENT_HEAD, Event, EventKind, Manifest, MapId, PrintTo, packed};
@@ -289,9 +289,10 @@ impl<'a> Actions<'a> {
         order.sort_by(|a, b| maps[*a].name.cmp(&maps[*b].name));
         for n in order {
             let (what, Some(map)) = (&maps[n], self.loaded.maps.get(n)) else { continue };
-            match map.read(what, &self.job.image.manifest.layouts) {
+            match map.read(what) {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => {
+                    let entries = order::sorted(&entries, what, &self.job.image.manifest.layouts);
                     self.with_names(|output, names| output.map(what, &entries, None, None, names))?;
                 }
                 Err(e) => self.unreadable(&what.name, &e),
@@ -302,7 +303,7 @@ impl<'a> Actions<'a> {
 
     fn print_map(&mut self, id: MapId, top: Option<u32>, div: Option<u32>, span: Span) -> io::Result<()> {
         let Some((what, map)) = self.map(id) else { return self.complain(span, "there is no such map") };
-        let mut entries = match map.read(what, &self.job.image.manifest.layouts) {
+        let mut entries = match map.read(what) {
             Ok(entries) => entries,
             Err(e) => {
                 self.unreadable(&what.name, &e);
@@ -314,8 +315,9 @@ impl<'a> Actions<'a> {
         let histogram =
             matches!(what.value, Type::Agg(Agg::Hist { .. } | Agg::LHist { .. } | Agg::TSeries { .. }));
         if what.key.is_none() && entries.is_empty() && !histogram {
-            entries.push(Entry { key: vec![], value: map.empty() });
+            entries.push(&[], &map.empty());
         }
+        let entries = order::sorted(&entries, what, &self.job.image.manifest.layouts);
         self.with_names(|output, names| output.map(what, &entries, top, div, names))
     }
 
@@ -335,7 +337,7 @@ impl<'a> Actions<'a> {
                 }
             },
         };
-        let entry = Entry { key, value };
+        let entry = Entry { key: key.into(), value: value.into() };
         self.with_names(|output, names| output.entry(what, &entry, names))
     }
 

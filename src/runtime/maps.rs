@@ -1,14 +1,14 @@
 //! A script's maps as the runtime sees them: read whole, entry by entry, cleared and zeroed.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use libbpf_sys as sys;
 
-use super::{order, sums};
+use super::entries::Entries;
+use super::sums;
 use crate::image;
-use crate::output::Entry;
 use crate::types::Layouts;
 use crate::types::layout::size_of;
 
@@ -59,22 +59,34 @@ impl Map {
         self.key_size
     }
 
-    /// All entries in the order in which they are printed. A map without a key has one if it was written.
-    pub fn read(&self, map: &image::Map, layouts: &Layouts) -> io::Result<Vec<Entry>> {
-        let mut entries = if map.key.is_none() {
+    /// All entries, in no order. A map without a key has one if it was written.
+    ///
+    /// Entries that come or go meanwhile may be missed, but none is seen twice: each bucket of the kernel's is read at
+    /// once.
+    pub fn read(&self, map: &image::Map) -> io::Result<Entries> {
+        if map.key.is_none() {
+            let mut entries = Entries::new(0, self.value_size);
             let pieces = self.pieces()?;
-            match pieces.iter().any(|values| self.written(values)) {
-                true => vec![Entry { key: vec![], value: self.joined(map, &pieces) }],
-                false => vec![],
+            if pieces.iter().any(|values| self.written(values)) {
+                entries.push(&[], &self.joined(map, &pieces));
             }
-        } else {
-            let mut entries = vec![];
-            self.for_each(|key, values| {
-                entries.push(Entry { key: key.to_vec(), value: self.sum(map, values) });
-            })?;
-            entries
-        };
-        order::sort(&mut entries, map.key.as_ref(), &map.value, layouts);
+            return Ok(entries);
+        }
+        let mut entries = Entries::new(self.key_size, self.value_size);
+        let whole = self.cpus == 1 && self.slot == self.value_size;
+        let size = self.slot * self.cpus;
+        let done = self.batches(|keys, values| {
+            for (key, values) in keys.chunks_exact(self.key_size).zip(values.chunks_exact(size)) {
+                if whole {
+                    entries.push(key, values);
+                } else {
+                    entries.push_with(key, |to| self.sum(map, values, to));
+                }
+            }
+        })?;
+        if !done {
+            self.one_by_one(|key, values| entries.push_with(key, |to| self.sum(map, values, to)))?;
+        }
         Ok(entries)
     }
 
@@ -90,7 +102,11 @@ impl Map {
             Some(_) if key.len() == self.key_size => self.lookup(key)?,
             Some(_) => None,
         };
-        Ok(values.map_or_else(|| self.empty(), |values| self.sum(map, &values)))
+        let mut value = self.empty();
+        if let Some(values) = values {
+            self.sum(map, &values, &mut value);
+        }
+        Ok(value)
     }
 
     /// What a value without anything in it looks like.
@@ -104,7 +120,7 @@ impl Map {
             let zeros = vec![0; self.slot * self.cpus];
             return (0..self.pieces).try_for_each(|n| self.update(&n.to_ne_bytes(), &zeros));
         }
-        for key in self.keys()? {
+        for key in self.keys()?.keys() {
             // SAFETY: the key is as long as the kernel's.
             let error = unsafe { sys::bpf_map_delete_elem(self.fd.as_raw_fd(), key.as_ptr().cast()) };
             if error < 0 && error != -libc::ENOENT {
@@ -129,8 +145,8 @@ impl Map {
             }
             return Ok(());
         }
-        for key in self.keys()? {
-            match self.update(&key, &zeros) {
+        for key in self.keys()?.keys() {
+            match self.update(key, &zeros) {
                 Err(e) if e.raw_os_error() != Some(libc::ENOENT) => return Err(e),
                 _ => {}
             }
@@ -138,9 +154,10 @@ impl Map {
         Ok(())
     }
 
-    fn sum(&self, map: &image::Map, values: &[u8]) -> Vec<u8> {
-        let parts = values.chunks_exact(self.slot.max(1)).filter_map(|slot| slot.get(..self.piece));
-        sums::over_cpus(&map.value, self.piece, parts)
+    fn sum(&self, map: &image::Map, values: &[u8], to: &mut [u8]) {
+        let size = to.len();
+        let parts = values.chunks_exact(self.slot.max(1)).filter_map(|slot| slot.get(..size));
+        sums::over_cpus(&map.value, to, parts);
     }
 
     /// The entries of a map without keys.
@@ -150,7 +167,10 @@ impl Map {
 
     /// The value that they hold together.
     fn joined(&self, map: &image::Map, pieces: &[Vec<u8>]) -> Vec<u8> {
-        let mut value: Vec<u8> = pieces.iter().flat_map(|values| self.sum(map, values)).collect();
+        let mut value = vec![0; self.piece * pieces.len()];
+        for (values, to) in pieces.iter().zip(value.chunks_mut(self.piece.max(1))) {
+            self.sum(map, values, to);
+        }
         value.truncate(self.value_size);
         value
     }
@@ -187,30 +207,19 @@ impl Map {
         if error < 0 { Err(io::Error::from_raw_os_error(-error)) } else { Ok(()) }
     }
 
-    fn keys(&self) -> io::Result<Vec<Vec<u8>>> {
-        let mut keys = vec![];
-        self.for_each(|key, _| keys.push(key.to_vec()))?;
+    /// All keys; their values are left out.
+    fn keys(&self) -> io::Result<Entries> {
+        let mut keys = Entries::new(self.key_size, 0);
+        let done =
+            self.batches(|some, _| some.chunks_exact(self.key_size).for_each(|key| keys.push(key, &[])))?;
+        if !done {
+            self.one_by_one(|key, _| keys.push(key, &[]))?;
+        }
         Ok(keys)
     }
 
-    /// Calls `each` with every key and its values. Entries that come or go meanwhile may be missed, but none is seen
-    /// twice.
-    fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
-        let mut seen: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-        let size = self.slot * self.cpus;
-        let done = self.batches(|keys, values| {
-            for (key, values) in keys.chunks_exact(self.key_size).zip(values.chunks_exact(size)) {
-                seen.insert(key.to_vec(), values.to_vec());
-            }
-        })?;
-        if !done {
-            self.one_by_one(&mut seen)?;
-        }
-        seen.iter().for_each(|(key, values)| each(key, values));
-        Ok(())
-    }
-
-    /// Reads many entries in a call (since 5.6 for hashes); whether the kernel can do that.
+    /// Reads many entries in a call (since 5.6 for hashes) and calls `each` with their keys and their values; whether
+    /// the kernel can do that.
     fn batches(&self, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<bool> {
         let size = self.slot * self.cpus;
         let mut count = BATCH.min(self.entries.max(1)).min((BATCH_BYTES / size.max(1)).max(1) as u32);
@@ -253,7 +262,9 @@ impl Map {
         }
     }
 
-    fn one_by_one(&self, seen: &mut HashMap<Vec<u8>, Vec<u8>>) -> io::Result<()> {
+    /// The same with a call for each key.
+    fn one_by_one(&self, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let mut seen = HashSet::new();
         let mut key = vec![0; self.key_size];
         let mut previous: Option<Vec<u8>> = None;
         // A key that is deleted while we stand on it sends us back to the start, so count.
@@ -268,8 +279,10 @@ impl Map {
                 libc::ENOENT => break,
                 error => return Err(io::Error::from_raw_os_error(error)),
             }
-            if let Some(values) = self.lookup(&key)? {
-                seen.insert(key.clone(), values);
+            if let Some(values) = self.lookup(&key)?
+                && seen.insert(key.clone())
+            {
+                each(&key, &values);
             }
             previous = Some(key.clone());
         }

@@ -4,6 +4,7 @@
 
 pub mod attaching;
 mod child;
+mod entries;
 mod epoll;
 mod events;
 mod load;

@@ -1,24 +1,41 @@
 //! The order in which a map's entries are printed: by value ascending, the same values by key, so that the largest
 //! come last and the same data always prints the same.
 
+use std::cmp::Ordering;
+
+use super::entries::Entries;
 use super::sums::integer;
+use crate::image::Map;
 use crate::output::Entry;
 use crate::types::layout::{self, sequence, size_of};
 use crate::types::{Agg, Int, Layouts, Type};
 
-/// Sorts a map's entries.
-pub fn sort(entries: &mut [Entry], key: Option<&Type>, value: &Type, layouts: &Layouts) {
-    // Sums over hundreds of buckets are worth remembering; so many entries are never compared by key alone.
-    entries.sort_by_cached_key(|entry| Rank {
-        value: weight(value, &entry.value),
-        key: key.map(|key| part(key, &entry.key, layouts)),
+/// A map's entries in that order.
+pub fn sorted<'e>(entries: &'e Entries, map: &Map, layouts: &Layouts) -> Vec<Entry<'e>> {
+    let mut parts = vec![];
+    if let Some(key) = &map.key {
+        take_apart(key, 0, layouts, &mut parts);
+    }
+    // What decides nearly always is found once for each entry, and lies where it is compared.
+    let mut ranks: Vec<Rank> = (0..entries.len())
+        .map(|n| Rank {
+            weight: weight(&map.value, entries.value(n)),
+            first: parts.first().map_or(0, |part| part.beginning(entries.key(n))),
+            entry: n,
+        })
+        .collect();
+    ranks.sort_unstable_by(|a, b| {
+        let by_key = || compare(&parts, entries.key(a.entry), entries.key(b.entry));
+        a.weight.cmp(&b.weight).then_with(|| a.first.cmp(&b.first)).then_with(by_key)
     });
+    ranks.iter().map(|rank| entries.entry(rank.entry)).collect()
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    value: i128,
-    key: Option<Part>,
+    weight: i128,
+    /// See [`Part::beginning`].
+    first: u64,
+    entry: usize,
 }
 
 /// What an entry is sorted by first; the same for all where values have no order of their own.
@@ -51,62 +68,117 @@ fn number(int: Int, bytes: &[u8]) -> i128 {
     }
 }
 
-/// A key, or a part of one, in comparable form. Keys of one map have one shape, so only like is compared with like.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// A part of a key that is compared as a whole, and where it lies.
 enum Part {
-    Number(i128),
-    Bytes(Vec<u8>),
-    Parts(Vec<Part>),
+    Number(Int, usize),
+    /// Up to its NUL.
+    Text(usize, usize),
+    Bytes(usize, usize),
 }
 
-fn part(ty: &Type, bytes: &[u8], layouts: &Layouts) -> Part {
-    let at = |offset: u32, ty: &Type| {
-        let (from, size) = (offset as usize, size_of(ty, layouts) as usize);
-        part(ty, bytes.get(from..from + size).unwrap_or_default(), layouts)
-    };
+/// The parts of a key, the first one first. Keys of one map have one shape, so only like is compared with like.
+fn take_apart(ty: &Type, at: usize, layouts: &Layouts, parts: &mut Vec<Part>) {
+    let size = size_of(ty, layouts) as usize;
+    let mut member = |ty: &Type, offset: u32| take_apart(ty, at + offset as usize, layouts, parts);
     match ty {
-        Type::Str(_) => Part::Bytes(bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec()),
-        Type::Buf(_) => Part::Bytes(bytes.get(layout::BUF_DATA as usize..).unwrap_or_default().to_vec()),
         Type::Tuple(types) => {
             let offsets = sequence(types, layouts).offsets;
-            Part::Parts(types.iter().zip(offsets).map(|(ty, offset)| at(offset, ty)).collect())
+            types.iter().zip(offsets).for_each(|(ty, offset)| member(ty, offset));
         }
         Type::Record(fields) => {
             let offsets = sequence(fields.iter().map(|(_, ty)| ty), layouts).offsets;
-            Part::Parts(fields.iter().zip(offsets).map(|((_, ty), offset)| at(offset, ty)).collect())
+            fields.iter().zip(offsets).for_each(|((_, ty), offset)| member(ty, offset));
         }
         Type::Array { elem, len } => {
             let size = size_of(elem, layouts);
-            Part::Parts((0..*len).map(|n| at(n * size, elem)).collect())
+            (0..*len).for_each(|n| member(elem, n.saturating_mul(size)));
+        }
+        Type::Str(_) => parts.push(Part::Text(at, size)),
+        Type::Buf(_) => {
+            let head = layout::BUF_DATA as usize;
+            parts.push(Part::Bytes(at + head, size.saturating_sub(head)));
         }
         // Address or id first, and the rest of the bytes to tell apart what shares it.
         Type::USym | Type::KStack(_) | Type::UStack(_) | Type::Timestamp | Type::CgroupPath => {
-            let rest = bytes.get(8..).unwrap_or_default().to_vec();
-            Part::Parts(vec![at(0, &Type::U64), Part::Bytes(rest)])
+            parts.extend([Part::Number(Int::U64, at), Part::Bytes(at + 8, size.saturating_sub(8))]);
         }
-        scalar => match scalar.as_int() {
-            Some(int) => Part::Number(number(int, bytes)),
-            None => Part::Bytes(bytes.to_vec()),
-        },
+        scalar => parts.push(match scalar.as_int() {
+            Some(int) => Part::Number(int, at),
+            None => Part::Bytes(at, size),
+        }),
     }
+}
+
+impl Part {
+    /// The bytes of a text, or of what is compared as bytes.
+    fn bytes<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        match *self {
+            Part::Number(int, at) => part(key, at, int.size.into()),
+            Part::Bytes(at, size) => part(key, at, size),
+            Part::Text(at, size) => {
+                let text = part(key, at, size);
+                let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+                text.get(..end).unwrap_or(text)
+            }
+        }
+    }
+
+    /// A number with the order that keys have by this part, or the same for both where more of it has to be seen.
+    fn beginning(&self, key: &[u8]) -> u64 {
+        match *self {
+            Part::Number(int, at) => {
+                let value = number(int, part(key, at, int.size.into())) as u64;
+                if int.signed { value ^ 1 << 63 } else { value }
+            }
+            _ => {
+                let mut word = [0; 8];
+                for (to, from) in word.iter_mut().zip(self.bytes(key)) {
+                    *to = *from;
+                }
+                u64::from_be_bytes(word)
+            }
+        }
+    }
+}
+
+fn part(bytes: &[u8], at: usize, size: usize) -> &[u8] {
+    bytes.get(at..at + size).unwrap_or_default()
+}
+
+fn compare(parts: &[Part], a: &[u8], b: &[u8]) -> Ordering {
+    let by_part = |part: &Part| match part {
+        Part::Number(..) => part.beginning(a).cmp(&part.beginning(b)),
+        Part::Text(..) | Part::Bytes(..) => part.bytes(a).cmp(part.bytes(b)),
+    };
+    parts.iter().map(by_part).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::MapKind;
 
-    fn sorted(key: &Type, value: &Type, entries: &[(&[u8], &[u8])]) -> Vec<Vec<u8>> {
-        let mut entries: Vec<Entry> =
-            entries.iter().map(|(key, value)| Entry { key: key.to_vec(), value: value.to_vec() }).collect();
-        sort(&mut entries, Some(key), value, &Layouts::default());
-        entries.into_iter().map(|e| e.key).collect()
+    fn keys_sorted(key: &Type, value: &Type, entries: &[(&[u8], &[u8])]) -> Vec<Vec<u8>> {
+        let map = Map {
+            name: "@".into(),
+            symbol: "AT_".into(),
+            kind: MapKind::Hash,
+            key: Some(key.clone()),
+            value: value.clone(),
+            max_entries: 10,
+            declared: false,
+        };
+        let (first_key, first_value) = entries[0];
+        let mut read = Entries::new(first_key.len(), first_value.len());
+        entries.iter().for_each(|(key, value)| read.push(key, value));
+        sorted(&read, &map, &Layouts::default()).into_iter().map(|e| e.key.into_owned()).collect()
     }
 
     #[test]
     fn by_value_then_by_key() {
         let count = Type::Agg(Agg::Count);
         let (one, two) = (1u64.to_ne_bytes(), 2u64.to_ne_bytes());
-        let keys = sorted(
+        let keys = keys_sorted(
             &Type::Str(8),
             &count,
             &[
@@ -125,8 +197,8 @@ mod tests {
         let key = |n: i32| n.to_ne_bytes().to_vec();
         let unsorted: Vec<Vec<u8>> = [300, -1, 2, 256].into_iter().map(key).collect();
         let entries: Vec<(&[u8], &[u8])> = unsorted.iter().map(|k| (&k[..], &b"x"[..])).collect();
-        assert_eq!(sorted(&Type::I32, &value, &entries), [key(-1), key(2), key(256), key(300)]);
-        assert_eq!(sorted(&Type::U32, &value, &entries), [key(2), key(256), key(300), key(-1)]);
+        assert_eq!(keys_sorted(&Type::I32, &value, &entries), [key(-1), key(2), key(256), key(300)]);
+        assert_eq!(keys_sorted(&Type::U32, &value, &entries), [key(2), key(256), key(300), key(-1)]);
     }
 
     #[test]
@@ -140,8 +212,21 @@ mod tests {
         };
         let (a, b, c) = (key(b"a\0", 256), key(b"a\0", 1), key(b"b\0", 0));
         let one = 1u64.to_ne_bytes();
-        let keys = sorted(&ty, &Type::U64, &[(&c, &one), (&a, &one), (&b, &one)]);
+        let keys = keys_sorted(&ty, &Type::U64, &[(&c, &one), (&a, &one), (&b, &one)]);
         assert_eq!(keys, [b, a, c]);
+    }
+
+    #[test]
+    fn texts_that_begin_alike_compare_to_their_ends() {
+        let one = 1u64.to_ne_bytes();
+        let (a, b, c) = (b"long and same A\0", b"long and same B\0", b"long and\0same BB");
+        let keys = keys_sorted(&Type::Str(16), &Type::U64, &[(b, &one), (c, &one), (a, &one)]);
+        assert_eq!(keys, [c, a, b]);
+        let ty = Type::Array { elem: Box::new(Type::I32), len: 2 };
+        let key = |a: i32, b: i32| [a.to_ne_bytes(), b.to_ne_bytes()].concat();
+        let (a, b, c) = (key(-1, 5), key(1, -5), key(1, 4));
+        let keys = keys_sorted(&ty, &Type::U64, &[(&c, &one), (&b, &one), (&a, &one)]);
+        assert_eq!(keys, [a, b, c]);
     }
 
     #[test]

@@ -3,19 +3,17 @@
 use crate::types::layout::SERIES_WORDS;
 use crate::types::{Agg, Each, Type};
 
-/// Adds up a map's value over the CPUs: `parts` yields each CPU's bytes. What is no aggregation and no integer is
-/// that of the first CPU that has any.
-pub fn over_cpus<'a>(ty: &Type, size: usize, parts: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut total = vec![0; size];
+/// Adds up a map's value over the CPUs, to zeros: `parts` yields each CPU's bytes. What is no aggregation and no
+/// integer is that of the first CPU that has any.
+pub fn over_cpus<'a>(ty: &Type, total: &mut [u8], parts: impl Iterator<Item = &'a [u8]>) {
     for part in parts {
         match ty {
-            Type::Agg(agg) => add(agg, &mut total, part),
-            Type::Int(_) => add_bytes(&mut total, part),
+            Type::Agg(agg) => add(agg, total, part),
+            Type::Int(_) => add_bytes(total, part),
             _ if total.iter().all(|b| *b == 0) => total.copy_from_slice(part),
             _ => {}
         }
     }
-    total
 }
 
 fn word(bytes: &[u8], n: usize) -> u64 {
@@ -107,9 +105,16 @@ mod tests {
         words.iter().flat_map(|w| w.to_ne_bytes()).collect()
     }
 
+    fn total(ty: &Type, parts: &[&[u8]]) -> Vec<u8> {
+        let mut total = vec![0; parts[0].len()];
+        over_cpus(ty, &mut total, parts.iter().copied());
+        total
+    }
+
     fn sum(ty: Type, parts: &[&[u64]]) -> Vec<u8> {
         let parts: Vec<Vec<u8>> = parts.iter().map(|p| words(p)).collect();
-        over_cpus(&ty, parts[0].len(), parts.iter().map(Vec::as_slice))
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        total(&ty, &parts)
     }
 
     #[test]
@@ -153,8 +158,8 @@ mod tests {
     #[test]
     fn small_integers_wrap_at_their_size() {
         let parts: [&[u8]; 2] = [&[200], &[100]];
-        assert_eq!(over_cpus(&Type::U8, 1, parts.into_iter()), [44]);
+        assert_eq!(total(&Type::U8, &parts), [44]);
         let text: [&[u8]; 3] = [&[0, 0], b"ab", b"cd"];
-        assert_eq!(over_cpus(&Type::Str(2), 2, text.into_iter()), b"ab");
+        assert_eq!(total(&Type::Str(2), &text), b"ab");
     }
 }
