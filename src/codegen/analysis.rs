@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) uninitialized: BTreeSet<VarId>,
     /// Variables whose address is taken.
     pub(super) addressed: BTreeSet<VarId>,
+    /// Maps in which it looks for keys.
+    pub(super) searched: BTreeSet<MapId>,
 }
 
 impl Facts {
@@ -31,6 +33,13 @@ impl Facts {
             assigned: BTreeSet::new(),
         };
         walk.statements(&probe.body);
+        walk.facts.searched = maps_of(probe, |expr| match expr {
+            ExprKind::MapGet { map, .. }
+            | ExprKind::MapHas { map, .. }
+            | ExprKind::MapFind { map, .. }
+            | ExprKind::MapAdd { map, .. } => Some(*map),
+            _ => None,
+        });
         walk.facts
     }
 }
@@ -409,6 +418,27 @@ pub(super) fn gathers(probe: &Probe) -> BTreeSet<MapId> {
         if let StmtKind::Aggregate { map, .. } = &statement.kind {
             maps.insert(*map);
         }
+    });
+    maps
+}
+
+/// The maps that a program deletes keys from.
+pub(super) fn empties(probe: &Probe) -> BTreeSet<MapId> {
+    maps_of(probe, |expr| match expr {
+        ExprKind::MapDelete { map, key: Some(_) } => Some(*map),
+        _ => None,
+    })
+}
+
+/// The maps that `which` finds in a program's expressions.
+fn maps_of(probe: &Probe, which: impl Fn(&ExprKind) -> Option<MapId>) -> BTreeSet<MapId> {
+    fn within(expr: &Expr, visit: &mut dyn FnMut(&ExprKind)) {
+        visit(&expr.kind);
+        operands(expr, &mut |operand| within(operand, visit));
+    }
+    let mut maps = BTreeSet::new();
+    each_statement(&probe.body, &mut |statement| {
+        statement_operands(statement, &mut |expr| within(expr, &mut |kind| maps.extend(which(kind))));
     });
     maps
 }

@@ -27,6 +27,25 @@ pub(super) mod id {
     pub(in crate::codegen) const MAP_LOOKUP_PERCPU: u32 = 195;
 }
 
+/// Whether a helper yields the same each time that it is called in one run of a program, and does nothing else: LLVM
+/// then makes one call of several.
+pub(super) fn is_constant(number: u32) -> bool {
+    const CURRENT_UID_GID: u32 = 15;
+    const CURRENT_TASK: u32 = 35;
+    const NUMA_NODE_ID: u32 = 42;
+    const FUNC_IP: u32 = 173;
+    matches!(
+        number,
+        id::SMP_PROCESSOR_ID
+            | id::CURRENT_PID_TGID
+            | CURRENT_UID_GID
+            | CURRENT_TASK
+            | NUMA_NODE_ID
+            | FUNC_IP
+            | id::ATTACH_COOKIE
+    )
+}
+
 /// `BPF_NOEXIST`: insert only.
 pub(super) const NOEXIST: u64 = 1;
 /// `BPF_F_CURRENT_CPU`: the buffer of the CPU that the program runs on.

@@ -25,6 +25,7 @@ use inkwell::{AddressSpace, AtomicOrdering, AtomicRMWBinOp, IntPredicate, Optimi
 
 use super::Error;
 use super::debug::{Debug, Param};
+use super::helpers;
 use crate::diagnostics::Sources;
 use crate::types::Int;
 use crate::types::linked::CFunction;
@@ -320,7 +321,15 @@ impl<'c> Llvm<'c> {
         }
         let ty = if pointer { self.ptr.fn_type(&types, false) } else { self.i64.fn_type(&types, false) };
         let target = self.imm(u64::from(id)).const_to_pointer(self.ptr);
-        Ok(self.builder.build_indirect_call(ty, target, args, "")?)
+        let call = self.builder.build_indirect_call(ty, target, args, "")?;
+        if helpers::is_constant(id) {
+            // Encoded, no access to memory at all is zero.
+            for attribute in ["memory", "nounwind", "willreturn"] {
+                let kind = Attribute::get_named_enum_kind_id(attribute);
+                call.add_attribute(AttributeLoc::Function, self.context.create_enum_attribute(kind, 0));
+            }
+        }
+        Ok(call)
     }
 
     /// Calls a function that another object defines, or, in `.ksyms`, the kernel.

@@ -101,6 +101,8 @@ struct Settings<'a> {
     lingers: bool,
     /// Maps that some program gathers in which may interrupt another one.
     nested_maps: BTreeSet<MapId>,
+    /// Maps that some program deletes keys from.
+    emptied_maps: BTreeSet<MapId>,
 }
 
 /// The passes that are worth their time: variables to registers, common parts merged, dead blocks gone. The rest of
@@ -137,6 +139,7 @@ fn generate(context: &Context, program: &ir::Program, mut options: Options<'_>) 
             .filter(|probe| probe.nesting != ir::Nesting::Never)
             .flat_map(analysis::gathers)
             .collect(),
+        emptied_maps: program.probes.iter().flat_map(analysis::empties).collect(),
     };
     let machine = llvm::machine(Set::Oldest)?;
     let ll = llvm::Llvm::new(context, &machine, options.sources);

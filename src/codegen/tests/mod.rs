@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod build;
+mod calls;
 mod events;
 mod kinds;
 mod linked;
