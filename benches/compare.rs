@@ -1,12 +1,18 @@
 //! What tracing costs, next to another bpftrace when one is installed: start-up, time per hit of the common actions,
-//! and printed events. Both binaries take turns on the same work, so that the ratios hold on a noisy machine.
+//! printed events and printed maps. Both binaries take turns on the same work, so that the ratios hold on a noisy machine.
 //!
 //! `make bench` runs it as root and writes `docs/benchmarks.md`. By hand: `cargo bench --bench compare [-- OUT]`.
 //! The other binary is `/usr/bin/bpftrace`, or what `BENCH_OTHER` names.
 
+#[path = "compare/printing.rs"]
+mod printing;
+#[path = "compare/trials.rs"]
+mod trials;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, io, mem};
 
@@ -46,9 +52,9 @@ const ACTIONS: [(&str, &str); 12] = [
     ("keyed count()", "@[tid] = count();"),
     ("sum(n)", "@ = sum(cpu);"),
     ("++", "@++;"),
-    ("hist(n)", "@ = hist(nsecs);"),
-    ("keyed hist(n)", "@[tid] = hist(nsecs);"),
-    ("lhist(n)", "@ = lhist(nsecs % 1000, 0, 1000, 10);"),
+    ("hist(n)", "@ = hist(tid);"),
+    ("keyed hist(n)", "@[tid] = hist(tid);"),
+    ("lhist(n)", "@ = lhist(tid % 1000, 0, 1000, 10);"),
     ("start and delete", "@s[tid] = nsecs; delete(@s[tid]);"),
     ("str(p)", "$s = str(curtask, 16); if ($s == \"x\") { @++; }"),
     ("comm == literal", r#"if (comm == "a_process_name") { @++; }"#),
@@ -67,7 +73,9 @@ fn main() -> Result<()> {
     heading(&mut out, &ours, other.as_deref())?;
     startups(&mut out, &ours, other.as_deref())?;
     actions(&mut out, &ours, other.as_deref())?;
+    trials::actions(&mut out, &ours, other.as_deref())?;
     lines(&mut out, &ours, other.as_deref())?;
+    printing::maps(&mut out, &ours, other.as_deref())?;
     print!("{out}");
     if let Some(path) = report {
         fs::write(path, out)?;
@@ -163,7 +171,7 @@ fn wait(child: Child) -> io::Result<Usage> {
 }
 
 fn actions(out: &mut String, ours: &Path, other: Option<&Path>) -> Result<()> {
-    *out += "\n## Time per hit\n\nNanoseconds that a probe on a system call (`tracepoint:syscalls:sys_enter_getppid`) ";
+    *out += "\n## Time per hit\n\nNanoseconds of CPU that a probe on a system call (`tracepoint:syscalls:sys_enter_getppid`) ";
     *out += "adds to each call beyond what the empty probe adds. Below some ten nanoseconds this is noise, and so are ";
     *out += "ratios with such a number.\n\n";
     *out += "| action | ns | other ns | ratio |\n| --- | --- | --- | --- |\n";
@@ -189,16 +197,26 @@ fn actions(out: &mut String, ours: &Path, other: Option<&Path>) -> Result<()> {
 
 /// Nanoseconds of a traced system call: the quickest of some rounds, since noise only ever adds.
 fn per_call(bpftrace: &Path, body: &str) -> Result<f64> {
-    let tracer = Tracer::start(bpftrace, &format!("tracepoint:syscalls:sys_enter_getppid {{ {body} }}"))?;
+    let tracer =
+        Tracer::start(bpftrace, &format!("tracepoint:syscalls:sys_enter_getppid {{ {body} }}"), &[])?;
     let best = (0..ROUNDS).map(|_| time_calls()).fold(f64::INFINITY, f64::min);
     tracer.stop()?;
     Ok(best)
 }
 
+/// Of the CPU, so that it does not matter who else is there.
 fn time_calls() -> f64 {
-    let start = Instant::now();
+    let start = cpu_time();
     call(CALLS);
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+    (cpu_time() - start) / f64::from(CALLS)
+}
+
+/// What this thread has taken so far, in nanoseconds.
+fn cpu_time() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// The traced work: the cheapest system call there is.
@@ -216,7 +234,7 @@ fn lines(out: &mut String, ours: &Path, other: Option<&Path>) -> Result<()> {
     for (name, path) in [("this program", Some(ours)), ("the other", other)] {
         let Some(path) = path else { continue };
         let script = r#"tracepoint:syscalls:sys_enter_getppid { printf("%d %s\n", pid, comm); }"#;
-        let tracer = Tracer::start(path, script)?;
+        let tracer = Tracer::start(path, script, &[])?;
         let start = Instant::now();
         call(LINES);
         let seconds = start.elapsed().as_secs_f64();
@@ -244,12 +262,14 @@ struct Done {
     lines: u64,
     lost: u64,
     user_us: f64,
+    cpu_ms: f64,
 }
 
 impl Tracer {
-    fn start(bpftrace: &Path, script: &str) -> Result<Tracer> {
+    fn start(bpftrace: &Path, script: &str, environment: &[(&str, String)]) -> Result<Tracer> {
         let mut child = Command::new(bpftrace)
             .args(["-B", "full", "-e", script])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -270,6 +290,24 @@ impl Tracer {
         Ok(Tracer { child, reader: std::thread::spawn(move || count_lines(stdout)), errors })
     }
 
+    /// [`Tracer::stop`], unless it takes too long: then it is killed.
+    fn stop_within(self, limit: Duration) -> Result<Option<Done>> {
+        let (ended, end) = mpsc::channel::<()>();
+        let pid = self.child.id() as libc::pid_t;
+        let watch = std::thread::spawn(move || {
+            let late = end.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+            if late {
+                // SAFETY: it has not been waited for, since whoever does so then tells us.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+            late
+        });
+        let done = self.stop();
+        drop(ended);
+        let late = watch.join().map_err(|_| "the watching thread panicked")?;
+        if late { Ok(None) } else { done.map(Some) }
+    }
+
     fn stop(self) -> Result<Done> {
         // SAFETY: signals a child that has not been waited for.
         unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGINT) };
@@ -277,7 +315,7 @@ impl Tracer {
         let text = self.errors.join().unwrap_or_default();
         let usage = wait(self.child)?;
         let lost = text.lines().filter_map(lost_in).sum();
-        Ok(Done { lines, lost, user_us: usage.user_ms * 1e3 })
+        Ok(Done { lines, lost, user_us: usage.user_ms * 1e3, cpu_ms: usage.cpu_ms })
     }
 }
 
