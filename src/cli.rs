@@ -284,13 +284,13 @@ fn options(
     })
 }
 
-/// What `-I`, `--include` and the environment say about C headers.
 /// A directory of `--debuginfo`. The reference compares checksums where a `+` is before it; here they always are.
 fn without_plus(directory: &Path) -> PathBuf {
     let bytes = directory.as_os_str().as_encoded_bytes();
     bytes.strip_prefix(b"+").map_or_else(|| directory.to_owned(), |rest| OsStr::from_bytes(rest).into())
 }
 
+/// What `-I`, `--include` and the environment say about C headers.
 fn includes(
     mut directories: Vec<PathBuf>,
     files: Vec<PathBuf>,

@@ -1,7 +1,8 @@
 //! Format strings of `printf` and its relatives: parsed once when the script is checked, and once when the image
 //! is loaded; rendering is in [`crate::output`].
 //!
-//! The grammar is that of printf(3) without what makes no sense here (`%n`, widths from arguments), and with the conversions `%r`, `%rx`, `%rh` for buffers and `%gr` for allocation flags.
+//! The grammar is that of printf(3) without what makes no sense here (`%n`, widths from arguments), and with the
+//! conversions `%r`, `%rx`, `%rh` for buffers and `%gr` for allocation flags.
 
 use std::ops::Range;
 

@@ -407,10 +407,10 @@ impl Session {
     }
 }
 
-/// A pattern that matches nothing lists nothing, which is no failure but may be a slip.
 /// Those whose names have a category or a program before them.
 const IN_GROUPS: [&str; 7] = ["tracepoint", "t", "uprobe", "u", "uretprobe", "ur", "usdt"];
 
+/// A pattern that matches nothing lists nothing, which is no failure but may be a slip.
 fn nothing_listed(pattern: &syntax::ast::AttachPoint) -> Diagnostic {
     let nothing = Diagnostic::warning("no-probes", None, format!("no probe matches {}", pattern.text));
     match pattern.parts.iter().any(|part| part.text.contains('*')) {
@@ -570,8 +570,9 @@ fn write_listed(out: &mut impl Write, found: Listed) -> std::io::Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
-    std::fs::write(path, bytes)
-        .map_err(|e| Diagnostic::error("output", None, format!("cannot write to {}: {e}", path.display())))
+    std::fs::write(path, bytes).map_err(|e| {
+        Diagnostic::error("output", None, format!("cannot write to {}: {}", path.display(), system_words(&e)))
+    })
 }
 
 fn print(text: &str) -> Result<(), Diagnostic> {
@@ -588,7 +589,8 @@ fn warn(text: &str) {
 fn finish<E: From<Diagnostic>>(written: std::io::Result<()>) -> Result<(), E> {
     match written {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Diagnostic::error("output", None, format!("cannot write to stdout: {e}")).into())
+            Err(Diagnostic::error("output", None, format!("cannot write to stdout: {}", system_words(&e)))
+                .into())
         }
         _ => Ok(()),
     }

@@ -71,7 +71,7 @@ pub const TABLE: &[Builtin] = &[
          are never written.\n\n\
          The file is made anew when tracing begins, `-` is the standard output. The value is 0 or a negative error: -14 \
          (`EFAULT`) if the packet is shorter than `length`, -28 (`ENOSPC`) if there was no room for it; that is also \
-         counted as a lost event. `BPFTRACE_PERF_RB_PAGES` makes more room.\n\n\
+         counted as a lost event; -2 (`ENOENT`) on a CPU that was switched on after tracing began. `BPFTRACE_PERF_RB_PAGES` makes more room.\n\n\
          The kernel writes only packets that it hands to the probe itself: an argument, or what is returned, but not what \
          a field points to.",
     ),

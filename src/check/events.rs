@@ -163,7 +163,8 @@ impl Call<'_, '_, '_> {
             span,
             format!("{name}: {few} arguments for format string ({wanted} expected, {given} provided)"),
         );
-        if let Some(bare) = bare_percent(text) {
+        let unknown = Format::parse(text).ok().and_then(|format| text.get(format.unknown.first()?.clone()));
+        if let Some(bare) = unknown {
             error = error.help(format!("{bare} is no conversion, and is printed as it is"));
         }
         error = if given > wanted {
@@ -225,19 +226,4 @@ fn nobody_there(kind: &EventKind, span: Span) -> Diagnostic {
     let message =
         format!("a pinned iterator cannot do this: {what} takes bpftrace, which is gone when it is read");
     Diagnostic::error("pinned-iterator", span, message).help(help)
-}
-
-/// A `%` that begins no conversion, with the letter after it.
-fn bare_percent(text: &str) -> Option<&str> {
-    let mut at = 0;
-    loop {
-        let start = at + text.get(at..)?.find('%')?;
-        let letter = text.get(start + 1..)?.chars().next()?;
-        let end = start + 1 + letter.len_utf8();
-        let one = text.get(start..end)?;
-        if letter.is_alphabetic() && Format::parse(one).is_ok_and(|f| f.specs().next().is_none()) {
-            return Some(one);
-        }
-        at = end;
-    }
 }

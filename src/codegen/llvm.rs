@@ -266,16 +266,19 @@ impl<'c> Llvm<'c> {
 
     /// The same value, but LLVM forgets what it knows of it: the empty assembly might have changed it.
     pub(super) fn opaque(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
-        let ty = self.i64.fn_type(&[self.i64.into()], false);
-        let asm = self.context.create_inline_asm(ty, String::new(), "=r,0".into(), false, false, None, false);
-        self.int_result(self.builder.build_indirect_call(ty, asm, &[value.into()], "")?)
+        self.through_assembly(value, false)
     }
 
     /// The same value, calculated before whatever call comes next. LLVM would rather put off what joins the results of
     /// many calls until after the last one, and until then keep all of them on the stack, where BPF has no room.
     pub(super) fn settled(&self, value: IntValue<'c>) -> Result<IntValue<'c>> {
+        self.through_assembly(value, true)
+    }
+
+    fn through_assembly(&self, value: IntValue<'c>, in_order: bool) -> Result<IntValue<'c>> {
         let ty = self.i64.fn_type(&[self.i64.into()], false);
-        let asm = self.context.create_inline_asm(ty, String::new(), "=r,0".into(), true, false, None, false);
+        let (code, constraints) = (String::new(), "=r,0".into());
+        let asm = self.context.create_inline_asm(ty, code, constraints, in_order, false, None, false);
         self.int_result(self.builder.build_indirect_call(ty, asm, &[value.into()], "")?)
     }
 

@@ -33,15 +33,12 @@ pub(super) fn series(agg: &Agg, bytes: &[u8], last: Option<u64>) -> Option<Serie
     let last = last.or_else(|| values.last().map(|(number, _)| *number)).unwrap_or(0);
     let first = last.saturating_sub(u64::from(count(agg)).saturating_sub(1));
     let shown: Vec<_> = values.into_iter().filter(|(number, _)| (first..=last).contains(number)).collect();
-    let points = match shown.first() {
-        None => vec![],
-        Some((from, _)) => (*from..=last)
-            .map(|number| {
-                let value = shown.iter().find(|(n, _)| *n == number).map(|(_, value)| *value);
-                Point { number, value }
-            })
-            .collect(),
-    };
+    let numbers = shown.first().map(|(from, _)| *from..=last);
+    // In the order of their numbers, as the points are.
+    let mut shown = shown.into_iter().peekable();
+    let mut value_at = |number| shown.next_if(|(n, _)| *n == number).map(|(_, value)| value);
+    let points =
+        numbers.into_iter().flatten().map(|number| Point { number, value: value_at(number) }).collect();
     Some(Series { interval, signed, points })
 }
 

@@ -12,8 +12,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// So many events are simply closed: their wait is not noticed.
 const FEW: usize = 2;
 
-/// Closes events that no program is attached to any more, and links of programs that do nothing any more. Where there are many, a process of their own stays until
-/// the kernel is done with them, without anything else of this one: no terminal, no pipes, no maps.
+/// Closes events that no program is attached to any more, and links of programs that do nothing any more. Where there are
+/// many, a process of their own stays until the kernel is done with them, without anything else of this one: no terminal, no
+/// pipes, no maps.
 pub(super) fn leave(events: Vec<OwnedFd>) {
     let keeper = if events.len() > FEW { fork_with(&events).ok() } else { None };
     drop(events);

@@ -162,11 +162,11 @@ impl Provider for Kprobe {
         let known = !host.kernel.has_own_list() && host.types.function(module, function).is_some();
         if !known && !host.kernel.is_traceable(function, module) {
             if host.config.missing_probes != Missing::Ignore {
-                let message = format!(
-                    "{function} is not traceable (either non-existing, inlined, or marked as \"notrace\"); attaching to \
-                     it will likely fail"
-                );
-                host.warnings.push(Diagnostic::warning("not-traceable", point.span, message));
+                let message =
+                    format!("{function} is not traceable (the kernel's list of functions lacks it)");
+                host.warnings.push(Diagnostic::warning("not-traceable", point.span, message).note(
+                    "it is not there, or inlined everywhere, or protected, and the kernel may refuse a probe",
+                ));
             }
             if !host.unsafe_mode {
                 return Err(functions::missing(self.names[0], &request, host, point.span));

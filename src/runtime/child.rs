@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, system_words};
 use crate::process::pidfd;
 
 /// How long a command may take to end after SIGTERM before it is killed.
@@ -74,7 +74,11 @@ impl Child {
         };
         let program = find(name)?;
         let failed = |what: &str, e: io::Error| {
-            Diagnostic::error("command", None, format!("cannot run the command of -c: {what}: {e}"))
+            Diagnostic::error(
+                "command",
+                None,
+                format!("cannot run the command of -c: {what}: {}", system_words(&e)),
+            )
         };
         let nul = |_| Diagnostic::error("command", None, "the command of -c contains a NUL byte");
         let path = CString::new(program.as_os_str().as_bytes()).map_err(nul)?;

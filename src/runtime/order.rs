@@ -44,6 +44,7 @@ fn weight(ty: &Type, bytes: &[u8]) -> i128 {
     let wide = |signed: bool, n: u64| if signed { n.cast_signed().into() } else { i128::from(n) };
     match ty {
         Type::Int(int) | Type::Enum { int, .. } => number(*int, bytes),
+        Type::Float { .. } => float(bytes).into(),
         Type::Agg(Agg::Count) => word(0).into(),
         Type::Agg(Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed }) => wide(*signed, word(0)),
         Type::Agg(Agg::Avg { signed } | Agg::Stats { signed }) => match word(1) {
@@ -55,6 +56,16 @@ fn weight(ty: &Type, bytes: &[u8]) -> i128 {
         }
         _ => 0,
     }
+}
+
+/// A number with the order that a `float` or `double` has among its like.
+fn float(bytes: &[u8]) -> u64 {
+    let bits = match bytes.len() {
+        4 => f64::from(f32::from_bits(integer(bytes) as u32)).to_bits(),
+        _ => integer(bytes),
+    };
+    // As `f64::total_cmp` does.
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
 fn number(int: Int, bytes: &[u8]) -> i128 {
@@ -71,6 +82,7 @@ fn number(int: Int, bytes: &[u8]) -> i128 {
 /// A part of a key that is compared as a whole, and where it lies.
 enum Part {
     Number(Int, usize),
+    Float(usize, usize),
     /// Up to its NUL.
     Text(usize, usize),
     Bytes(usize, usize),
@@ -93,6 +105,7 @@ fn take_apart(ty: &Type, at: usize, layouts: &Layouts, parts: &mut Vec<Part>) {
             let size = size_of(elem, layouts);
             (0..*len).for_each(|n| member(elem, n.saturating_mul(size)));
         }
+        Type::Float { .. } => parts.push(Part::Float(at, size)),
         Type::Str(_) => parts.push(Part::Text(at, size)),
         Type::Buf(_) => {
             let head = layout::BUF_DATA as usize;
@@ -114,7 +127,7 @@ impl Part {
     fn bytes<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         match *self {
             Part::Number(int, at) => part(key, at, int.size.into()),
-            Part::Bytes(at, size) => part(key, at, size),
+            Part::Bytes(at, size) | Part::Float(at, size) => part(key, at, size),
             Part::Text(at, size) => {
                 let text = part(key, at, size);
                 let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
@@ -130,6 +143,7 @@ impl Part {
                 let value = number(int, part(key, at, int.size.into())) as u64;
                 if int.signed { value ^ 1 << 63 } else { value }
             }
+            Part::Float(at, size) => float(part(key, at, size)),
             _ => {
                 let mut word = [0; 8];
                 for (to, from) in word.iter_mut().zip(self.bytes(key)) {
@@ -147,7 +161,7 @@ fn part(bytes: &[u8], at: usize, size: usize) -> &[u8] {
 
 fn compare(parts: &[Part], a: &[u8], b: &[u8]) -> Ordering {
     let by_part = |part: &Part| match part {
-        Part::Number(..) => part.beginning(a).cmp(&part.beginning(b)),
+        Part::Number(..) | Part::Float(..) => part.beginning(a).cmp(&part.beginning(b)),
         Part::Text(..) | Part::Bytes(..) => part.bytes(a).cmp(part.bytes(b)),
     };
     parts.iter().map(by_part).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)

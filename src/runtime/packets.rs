@@ -7,7 +7,7 @@ use super::Job;
 use super::events::Actions;
 use super::load::Loaded;
 use crate::diagnostics::{Diagnostic, Span, system_words};
-use crate::image::{EventKind, PACKETS};
+use crate::image::EventKind;
 use crate::kernel::clock;
 use crate::kernel::perf::open_event;
 use crate::kernel::perf_ring::PerfRing;
@@ -71,7 +71,7 @@ impl Packets {
                 // A CPU that went away in between sends nothing.
                 Err(e) if e.raw_os_error() == Some(libc::ENODEV) => {}
                 Err(e) => {
-                    let problem = format!("no buffer for packets can be made ({PACKETS}): {e}");
+                    let problem = format!("no buffer for packets can be made: {}", system_words(&e));
                     let problem = Diagnostic::error("ring", None, problem);
                     return Err(problem.help("BPFTRACE_PERF_RB_PAGES sets how large they are together"));
                 }

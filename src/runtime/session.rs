@@ -15,7 +15,7 @@ use super::packets::Packets;
 use super::ring::{Drained, Ring};
 use super::signals::Signals;
 use super::{Child, Job, Purpose};
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, system_words};
 use crate::image::{Program, Target};
 use crate::output::{self, Output};
 use crate::probes::attach::{Attachment, Objects};
@@ -80,15 +80,16 @@ fn open_output(job: &Job<'_>) -> Result<Box<dyn Output>, Diagnostic> {
     let options = job.options;
     let file = match &options.output {
         Some(path) => File::create(path).map_err(|e| {
-            Diagnostic::error("output", None, format!("cannot write to {}: {e}", path.display()))
+            Diagnostic::error(
+                "output",
+                None,
+                format!("cannot write to {}: {}", path.display(), system_words(&e)),
+            )
         })?,
         // Not `Stdout` itself, which has a buffer of its own.
-        None => File::from(
-            io::stdout()
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(|e| Diagnostic::error("output", None, format!("stdout cannot be used: {e}")))?,
-        ),
+        None => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(|e| {
+            Diagnostic::error("output", None, format!("stdout cannot be used: {}", system_words(&e)))
+        })?),
     };
     Ok(output::to(options.form, options.buffering, Box::new(file)))
 }
@@ -149,7 +150,7 @@ impl<'a> Session<'a> {
         if self.job.options.dry_run {
             return Ok(());
         }
-        stopped |= self.signals.stop();
+        stopped |= self.signals.stop() || self.actions.hurry;
         if stopped {
             return self.interrupted(attached, child.is_some());
         }
@@ -174,7 +175,7 @@ impl<'a> Session<'a> {
         self.iterate(attached.places.iterators())?;
         // With nothing attached, nothing is ever going to happen.
         let waits = attached.places.waits() || self.programs_at(&Target::Signal).next().is_some();
-        if waits && self.actions.exit.is_none() {
+        if waits && self.actions.exit.is_none() && !self.actions.hurry {
             self.poll(child.map(|child| &*child), &mut attached.places)?;
         }
         self.losses.of_kprobes(attached.places.missed());
@@ -185,6 +186,7 @@ impl<'a> Session<'a> {
     /// A signal came before everything was attached. Nothing more is begun, a command least of all: what it does would
     /// be seen by a part of the probes.
     fn interrupted(&mut self, attached: Attached, command: bool) -> Result<(), Stop> {
+        self.actions.hurry = true;
         let count = attached.count;
         let warning = Diagnostic::warning(
             "interrupted",
@@ -238,7 +240,8 @@ impl<'a> Session<'a> {
                 while matches!(self.drain()?, Drained::More | Drained::Stopped) && self.actions.exit.is_none()
                 {
                 }
-                if read == 0 || self.actions.exit.is_some() || self.signals.stop() {
+                self.actions.hurry |= self.signals.stop();
+                if read == 0 || self.actions.exit.is_some() || self.actions.hurry {
                     break;
                 }
             }
