@@ -249,7 +249,10 @@ impl<'a> Scanner<'a> {
             return Ok(Scanned::Percent { end: self.at });
         }
         let Some(letter) = self.peek().filter(char::is_ascii_alphabetic) else {
-            return Ok(Scanned::Percent { end: self.start + 1 });
+            return Ok(match spec.length.is_empty() {
+                true => Scanned::Percent { end: self.start + 1 },
+                false => Scanned::Unknown { end: self.at },
+            });
         };
         let Some(conversion) = self.conversion(letter)? else {
             return Ok(Scanned::Unknown { end: self.at + letter.len_utf8() });

@@ -441,8 +441,9 @@ impl Machine<'_> {
             "+" => a + b,
             "-" => a - b,
             "*" => cut(a, Int::I64) * cut(b, Int::I64),
-            // Division by zero gives 1.
-            "/" | "%" if b == 0 => 1,
+            // As BPF has it.
+            "/" if b == 0 => 0,
+            "%" if b == 0 => a,
             "/" => a / b,
             "%" => a % b,
             "&" => a & b,
