@@ -70,7 +70,7 @@ const BY_PROGRAMS: &[(&str, &str)] = &[
     ("signals", "it takes a kernel without memory"),
     (
         "too-long",
-        "large::before Linux 6.6 a probe of more instructions than a jump passes is refused with its place",
+        "large::a probe of more instructions than a jump passes is refused with its place where there are no far jumps",
     ),
     ("unknown-boundary", "it takes an offset inside of an instruction"),
     ("unknown-line", "dwarf::lines and files without code"),
